@@ -1,0 +1,1 @@
+//! Tables, migrations, row encoding and the insert client.

@@ -1,0 +1,2 @@
+//! ClickHouse's HTTP interface over libchdb, for development.
+fn main() {}

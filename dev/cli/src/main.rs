@@ -1,0 +1,2 @@
+//! Task runner: cargo dev.
+fn main() {}

@@ -1,0 +1,1 @@
+//! Kafka, ClickHouse and Weir's roles as local child processes.

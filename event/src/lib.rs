@@ -1,0 +1,1 @@
+//! The pure core: decode, normalise, validate events.

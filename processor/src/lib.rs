@@ -1,0 +1,1 @@
+//! The stream processor: Kafka to ClickHouse, exactly once.

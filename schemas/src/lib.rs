@@ -1,0 +1,1 @@
+//! Event schemas, topics and the registry that compiles them.
