@@ -1,1 +1,23 @@
 //! Kafka, ClickHouse and Weir's roles as local child processes.
+//!
+//! One library for the developer's stack (`cargo dev up`), component tests, end-to-end tests and benchmarks. Everything blocks and
+//! nothing needs a runtime, so it can be called from plain and from asynchronous tests. Whatever is started here is killed when its
+//! value is dropped, and at the latest when this process ends, however it ends.
+//!
+//! It deliberately knows nothing about events and tables: what the roles do with Kafka and ClickHouse is theirs.
+
+pub mod artifacts;
+pub mod binaries;
+pub mod clickhouse;
+mod data;
+pub mod http;
+pub mod ports;
+mod process;
+pub mod progress;
+mod service;
+pub mod wait;
+mod watchdog;
+
+pub use clickhouse::ClickHouse;
+pub use process::Program;
+pub use service::Service;

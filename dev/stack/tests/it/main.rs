@@ -1,0 +1,1 @@
+//! Tests of the stack on real Kafka, the real engine and real processes.
