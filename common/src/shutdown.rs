@@ -1,0 +1,39 @@
+//! Shutdown as a value: a token that signals cancel.
+//!
+//! Who is given the token decides what a graceful end means; nothing here is global.
+
+use std::io;
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+pub use tokio_util::sync::CancellationToken;
+
+/// Returns a token that the first SIGTERM or SIGINT cancels; the second one ends the process at
+/// once with 128 + the signal's number.
+///
+/// # Errors
+/// Fails if the signal handlers cannot be installed; the process should not start then.
+pub fn on_signals() -> io::Result<CancellationToken> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let token = CancellationToken::new();
+    let cancelled = token.clone();
+    tokio::spawn(async move {
+        let first = next(&mut terminate, &mut interrupt).await;
+        tracing::info!(
+            signal = first.as_raw_value(),
+            "stopping; a second signal stops at once"
+        );
+        cancelled.cancel();
+        let second = next(&mut terminate, &mut interrupt).await;
+        tracing::warn!(signal = second.as_raw_value(), "stopped by a second signal");
+        std::process::exit(128 + second.as_raw_value());
+    });
+    Ok(token)
+}
+
+async fn next(terminate: &mut Signal, interrupt: &mut Signal) -> SignalKind {
+    tokio::select! {
+        _ = terminate.recv() => SignalKind::terminate(),
+        _ = interrupt.recv() => SignalKind::interrupt(),
+    }
+}
