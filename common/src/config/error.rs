@@ -47,9 +47,11 @@ impl ConfigError {
     /// Turns figment's error about section `section` into one that names the setting and its source.
     pub(crate) fn from_figment(section: &str, error: &figment::Error) -> Self {
         let mut path = error.path.clone();
-        if path.first().is_none_or(|first| first != section) {
-            path.insert(0, section.to_owned());
+        // Figment adds the path it was asked for at the wrong end.
+        if path.last().is_some_and(|last| last == section) {
+            path.pop();
         }
+        path.insert(0, section.to_owned());
         let origin = error
             .metadata
             .as_ref()
