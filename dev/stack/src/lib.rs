@@ -11,6 +11,7 @@ pub mod binaries;
 pub mod clickhouse;
 mod data;
 pub mod http;
+pub mod kafka;
 pub mod ports;
 mod process;
 pub mod progress;
@@ -19,5 +20,6 @@ pub mod wait;
 mod watchdog;
 
 pub use clickhouse::ClickHouse;
+pub use kafka::Kafka;
 pub use process::Program;
 pub use service::Service;
