@@ -1,1 +1,3 @@
 //! The stream processor: Kafka to ClickHouse, exactly once.
+
+pub mod exactly_once;
