@@ -6,7 +6,7 @@ use figment::error::Kind;
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// A settings file cannot be read.
-    #[error("cannot read the settings file {path}: {source}")]
+    #[error("cannot read the settings file {path}")]
     Read {
         /// The file as it was named.
         path: String,

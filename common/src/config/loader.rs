@@ -164,7 +164,7 @@ impl Loader {
                 continue;
             };
             let origin = format!("environment variable {variable}");
-            let Some((mut path, value)) = resolve(fields, field, &text) else {
+            let Some((mut path, value)) = resolve(fields, field, '_', &text) else {
                 if set_by_kubernetes(field) {
                     continue;
                 }
@@ -185,6 +185,42 @@ impl Loader {
             insert(&mut values, &path, value);
             self.figment = self.figment.merge(Layer { origin, values });
         }
+        Ok(self)
+    }
+
+    /// Adds one setting named in full (`kafka.client.linger.ms`) whose value is given as text, read
+    /// as the type of its field.
+    ///
+    /// # Errors
+    /// Fails if no such setting exists or the text is not of its type.
+    pub fn text(mut self, origin: &str, name: &str, text: &str) -> Result<Self, ConfigError> {
+        let unknown = |known: String| ConfigError::Unknown {
+            setting: name.to_owned(),
+            origin: origin.to_owned(),
+            known,
+        };
+        let (section, field) = name
+            .split_once('.')
+            .ok_or_else(|| unknown(self.section_names()))?;
+        let fields = self
+            .defaults
+            .get(section)
+            .ok_or_else(|| unknown(self.section_names()))?;
+        let (mut path, value) = resolve(fields, field, '.', text)
+            .ok_or_else(|| unknown(fields.keys().cloned().collect::<Vec<_>>().join(", ")))?;
+        path.insert(0, section.to_owned());
+        let value = value.map_err(|problem| ConfigError::Invalid {
+            setting: name.to_owned(),
+            origin: origin.to_owned(),
+            problem,
+        })?;
+        let mut values = Dict::new();
+        let path: Vec<&str> = path.iter().map(String::as_str).collect();
+        insert(&mut values, &path, value);
+        self.figment = self.figment.merge(Layer {
+            origin: origin.to_owned(),
+            values,
+        });
         Ok(self)
     }
 
@@ -280,8 +316,9 @@ fn flatten(prefix: &str, dict: Dict, flat: &mut Dict) {
 
 type Resolved = (Vec<String>, Result<Value, String>);
 
-/// Finds the field that the rest of a variable's name means, and gives the text its default's type.
-fn resolve(fields: &Dict, name: &str, text: &str) -> Option<Resolved> {
+/// Finds the field that `name` means, nested names being separated by `separator`, and gives the
+/// text its default's type.
+fn resolve(fields: &Dict, name: &str, separator: char, text: &str) -> Option<Resolved> {
     if let Some(default) = fields.get(name)
         && !matches!(default, Value::Dict(..))
     {
@@ -291,22 +328,28 @@ fn resolve(fields: &Dict, name: &str, text: &str) -> Option<Resolved> {
         let Value::Dict(_, inner) = default else {
             continue;
         };
-        let Some(rest) = name.strip_prefix(field).and_then(|n| n.strip_prefix('_')) else {
+        let Some(rest) = name
+            .strip_prefix(field)
+            .and_then(|n| n.strip_prefix(separator))
+        else {
             continue;
         };
         if inner.is_empty() {
-            let key = rest.replace('_', ".");
+            let key = rest.replace(separator, ".");
             return Some((vec![field.clone(), key], Ok(Value::from(text))));
         }
-        if let Some((mut path, value)) = resolve(inner, rest, text) {
+        if let Some((mut path, value)) = resolve(inner, rest, separator, text) {
             path.insert(0, field.clone());
             return Some((path, value));
         }
     }
     let name = name.strip_suffix(FILE_SUFFIX)?;
-    let (path, _) = resolve(fields, name, "")?;
+    let (path, _) = resolve(fields, name, separator, "")?;
     let value = match std::fs::read_to_string(text) {
-        Ok(content) => resolve(fields, name, content.trim_end_matches(['\r', '\n']))?.1,
+        Ok(content) => {
+            let content = content.trim_end_matches(['\r', '\n']);
+            resolve(fields, name, separator, content)?.1
+        }
         Err(error) => Err(format!("cannot read the file {text}: {error}")),
     };
     Some((path, value))

@@ -21,7 +21,7 @@ const TIMEOUT: Duration = Duration::from_secs(15);
 #[derive(Debug, thiserror::Error)]
 pub enum AdminError {
     /// No broker answered in time: check the address and that Kafka runs.
-    #[error("cannot reach Kafka at {brokers}: {source}")]
+    #[error("cannot reach Kafka at {brokers}")]
     Unreachable {
         /// The bootstrap servers that were tried.
         brokers: String,
@@ -29,7 +29,7 @@ pub enum AdminError {
         source: KafkaError,
     },
     /// The client's own settings are wrong.
-    #[error("the Kafka client's settings are refused: {0}")]
+    #[error("the Kafka client's settings are refused")]
     Settings(#[source] KafkaError),
     /// A broker answered with a refusal.
     #[error("Kafka refused to {operation}: {message}")]

@@ -40,7 +40,9 @@ impl Default for LogConfig {
 #[derive(Debug, thiserror::Error)]
 pub enum LogError {
     /// The level is no list of directives.
-    #[error("setting log.level \"{level}\" is not valid: {source}")]
+    #[error(
+        "setting log.level \"{level}\" is not a level such as \"info\" or a list of directives"
+    )]
     Level {
         /// The text as set.
         level: String,

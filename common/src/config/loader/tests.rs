@@ -230,3 +230,35 @@ fn a_broken_file_says_where() {
         "{error}"
     );
 }
+
+#[test]
+fn a_setting_can_be_given_as_text_by_its_full_name() {
+    let mut all = loader();
+    for (name, value) in [
+        ("demo.rows", "3"),
+        ("demo.inner.depth", "4"),
+        ("demo.client.linger.ms", "5"),
+        ("demo.max_age", "6s"),
+    ] {
+        all = all.text("flag --set", name, value).unwrap();
+    }
+    let demo: Demo = all.extract("demo").unwrap();
+    assert_eq!((demo.rows, demo.inner.depth), (3, 4));
+    assert_eq!(demo.client["linger.ms"], "5");
+    assert_eq!(demo.max_age, Duration::from_secs(6));
+    for (name, value) in [
+        ("demo.row", "3"),
+        ("dmeo.rows", "3"),
+        ("rows", "3"),
+        ("demo.rows", "x"),
+    ] {
+        let error = loader()
+            .text("flag --set", name, value)
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains(name) && error.contains("flag --set"),
+            "{error}"
+        );
+    }
+}
