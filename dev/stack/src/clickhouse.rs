@@ -10,7 +10,7 @@ use crate::data::DataDir;
 use crate::process::Program;
 use crate::service::Service;
 use crate::wait::Check;
-use crate::{artifacts, http, ports};
+use crate::{artifacts, http, ports, progress};
 
 /// How to start ClickHouse; `Default` is a fresh one for a test.
 #[derive(Clone, Debug, Default)]
@@ -19,27 +19,44 @@ pub struct StartOptions {
     pub data: Option<PathBuf>,
     /// The HTTP port; `None` is a free one.
     pub port: Option<u16>,
-    /// The passwords of admin and reader; `None` are random ones.
-    pub passwords: Option<Passwords>,
+    /// Passwords and names; `None` are random ones.
+    pub credentials: Option<Credentials>,
     /// The profile to build the server with.
     pub profile: Profile,
+    /// What becomes of the database on a real server.
+    pub database: Database,
 }
 
-/// The passwords of the two users.
+/// What becomes of a stack's database on a real server, and of the reader made for it.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Database {
+    /// They are dropped at the end.
+    #[default]
+    Drop,
+    /// They stay for the next start with the same credentials.
+    Keep,
+}
+
+/// What a stack that is started again on its data must know of the last time.
 #[derive(Clone, Debug, serde::Deserialize, serde::Serialize)]
-pub struct Passwords {
-    /// Of the user who may do everything.
-    pub admin: String,
-    /// Of the user with `readonly=1`.
-    pub reader: String,
+#[serde(deny_unknown_fields)]
+pub struct Credentials {
+    /// Password of the user who may do everything; of our own server only.
+    pub password: String,
+    /// Password of the user with `readonly=1`.
+    pub reader_password: String,
+    /// Distinguishes this stack's database and reader from others' on a real server.
+    pub suffix: String,
 }
 
-impl Passwords {
-    /// Returns two random passwords.
+impl Credentials {
+    /// Returns random ones.
     pub fn random() -> Self {
+        let random = || Uuid::new_v4().simple().to_string();
         Self {
-            admin: Uuid::new_v4().simple().to_string(),
-            reader: Uuid::new_v4().simple().to_string(),
+            password: random(),
+            reader_password: random(),
+            suffix: random()[..12].to_owned(),
         }
     }
 }
@@ -62,8 +79,8 @@ struct Access {
     password: String,
     reader: String,
     reader_password: String,
-    /// Whether the reader was created here, on a real server.
-    own_reader: bool,
+    /// What to undo at the end, on a real server.
+    undo: Vec<String>,
 }
 
 impl ClickHouse {
@@ -73,7 +90,7 @@ impl ClickHouse {
     /// The engine cannot be fetched, the server does not build or start, or the real one refuses.
     pub fn start(options: StartOptions) -> Result<Self> {
         match std::env::var("WEIR_CLICKHOUSE_URL") {
-            Ok(url) if !url.is_empty() => Self::external(&url),
+            Ok(url) if !url.is_empty() => Self::external(&url, options),
             _ => Self::own(options),
         }
     }
@@ -84,7 +101,7 @@ impl ClickHouse {
             .pop()
             .context("no server was built")?;
         let port = options.port.map_or_else(ports::free, Ok)?;
-        let passwords = options.passwords.unwrap_or_else(Passwords::random);
+        let credentials = options.credentials.unwrap_or_else(Credentials::random);
         let data = DataDir::open(options.data)?;
         let url = format!("http://127.0.0.1:{port}");
         let program = Program::new(server)
@@ -93,8 +110,8 @@ impl ClickHouse {
             .arg("--data", data.path().join("clickhouse"))
             .arg("--library", library)
             // Not as arguments: those are for everyone to see.
-            .env("WEIR_CHDB_PASSWORD", &passwords.admin)
-            .env("WEIR_CHDB_READER_PASSWORD", &passwords.reader);
+            .env("WEIR_CHDB_PASSWORD", &credentials.password)
+            .env("WEIR_CHDB_READER_PASSWORD", &credentials.reader_password);
         let ping = format!("{url}/ping");
         let service = Service::new(
             "clickhouse",
@@ -115,61 +132,64 @@ impl ClickHouse {
                 url,
                 database: "weir".to_owned(),
                 user: "admin".to_owned(),
-                password: passwords.admin,
+                password: credentials.password,
                 reader: "reader".to_owned(),
-                reader_password: passwords.reader,
-                own_reader: false,
+                reader_password: credentials.reader_password,
+                undo: Vec::new(),
             },
             _data: Some(data),
         };
-        clickhouse.execute("CREATE DATABASE IF NOT EXISTS weir")?;
+        clickhouse.execute_in("", "CREATE DATABASE IF NOT EXISTS weir")?;
         Ok(clickhouse)
     }
 
-    fn external(url: &str) -> Result<Self> {
-        let variable = |name: &str| std::env::var(name).unwrap_or_default();
-        let suffix = &Uuid::new_v4().simple().to_string()[..12];
-        let user = match variable("WEIR_CLICKHOUSE_USER") {
-            user if user.is_empty() => "default".to_owned(),
-            user => user,
+    fn external(url: &str, options: StartOptions) -> Result<Self> {
+        let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+        let credentials = options.credentials.unwrap_or_else(Credentials::random);
+        let database = format!("weir_{}", credentials.suffix);
+        let given_reader = variable("WEIR_CLICKHOUSE_READER_USER");
+        let own_reader = given_reader.is_none();
+        let reader = given_reader.unwrap_or_else(|| format!("weir_reader_{}", credentials.suffix));
+        let reader_password = if own_reader {
+            credentials.reader_password
+        } else {
+            variable("WEIR_CLICKHOUSE_READER_PASSWORD").unwrap_or_default()
         };
-        let reader = variable("WEIR_CLICKHOUSE_READER_USER");
-        let own_reader = reader.is_empty();
-        let access = Access {
-            url: url.trim_end_matches('/').to_owned(),
-            database: format!("weir_{suffix}"),
-            user,
-            password: variable("WEIR_CLICKHOUSE_PASSWORD"),
-            reader: if own_reader {
-                format!("weir_reader_{suffix}")
-            } else {
-                reader
-            },
-            reader_password: if own_reader {
-                Passwords::random().reader
-            } else {
-                variable("WEIR_CLICKHOUSE_READER_PASSWORD")
-            },
-            own_reader,
-        };
-        let clickhouse = Self {
+        let mut clickhouse = Self {
             service: None,
-            access,
+            access: Access {
+                url: url.trim_end_matches('/').to_owned(),
+                database: database.clone(),
+                user: variable("WEIR_CLICKHOUSE_USER").unwrap_or_else(|| "default".to_owned()),
+                password: variable("WEIR_CLICKHOUSE_PASSWORD").unwrap_or_default(),
+                reader: reader.clone(),
+                reader_password: reader_password.clone(),
+                undo: Vec::new(),
+            },
             _data: None,
         };
-        let access = &clickhouse.access;
         clickhouse
-            .execute(&format!("CREATE DATABASE {}", access.database))
+            .execute_in("", &format!("CREATE DATABASE IF NOT EXISTS {database}"))
             .with_context(|| format!("the server that WEIR_CLICKHOUSE_URL names ({url})"))?;
+        let temporary = options.database == Database::Drop;
+        if temporary {
+            clickhouse
+                .access
+                .undo
+                .push(format!("DROP DATABASE IF EXISTS {database}"));
+        }
         if own_reader {
-            clickhouse.execute(&format!(
-                "CREATE USER {} IDENTIFIED BY '{}' SETTINGS readonly = 1",
-                access.reader, access.reader_password
-            ))?;
-            clickhouse.execute(&format!(
-                "GRANT SELECT ON {}.* TO {}",
-                access.database, access.reader
-            ))?;
+            let create = format!(
+                "CREATE USER IF NOT EXISTS {reader} IDENTIFIED BY '{reader_password}' SETTINGS readonly = 1"
+            );
+            clickhouse.execute(&create)?;
+            clickhouse.execute(&format!("GRANT SELECT ON {database}.* TO {reader}"))?;
+            if temporary {
+                clickhouse
+                    .access
+                    .undo
+                    .push(format!("DROP USER IF EXISTS {reader}"));
+            }
         }
         Ok(clickhouse)
     }
@@ -238,24 +258,19 @@ impl ClickHouse {
     /// # Errors
     /// The server is away or refuses; the message is the server's.
     pub fn execute(&self, statement: &str) -> Result<String> {
-        let access = &self.access;
-        // The statement that makes the database cannot run in it.
-        let database = if statement.starts_with("CREATE DATABASE") {
-            ""
-        } else {
-            &access.database
-        };
-        let headers = [
-            ("X-ClickHouse-User", access.user.as_str()),
-            ("X-ClickHouse-Key", access.password.as_str()),
-            ("X-ClickHouse-Database", database),
+        self.execute_in(&self.access.database, statement)
+    }
+
+    fn execute_in(&self, database: &str, statement: &str) -> Result<String> {
+        let mut headers = vec![
+            ("X-ClickHouse-User", self.user()),
+            ("X-ClickHouse-Key", self.password()),
         ];
-        let headers = if database.is_empty() {
-            &headers[..2]
-        } else {
-            &headers[..]
-        };
-        let answer = http::post(&format!("{}/", access.url), headers, statement)?;
+        // The statement that makes the database cannot run in it.
+        if !database.is_empty() {
+            headers.push(("X-ClickHouse-Database", database));
+        }
+        let answer = http::post(&format!("{}/", self.url()), &headers, statement)?;
         if answer.status != 200 {
             bail!(
                 "ClickHouse answered {}: {}",
@@ -269,16 +284,9 @@ impl ClickHouse {
 
 impl Drop for ClickHouse {
     fn drop(&mut self) {
-        if self.service.is_some() {
-            return;
-        }
-        let mut statements = vec![format!("DROP DATABASE IF EXISTS {}", self.access.database)];
-        if self.access.own_reader {
-            statements.push(format!("DROP USER IF EXISTS {}", self.access.reader));
-        }
-        for statement in statements {
-            if let Err(error) = self.execute(&statement) {
-                eprintln!("weir-stack: cannot clean up {}: {error:#}", self.access.url);
+        for statement in &self.access.undo {
+            if let Err(error) = self.execute_in("", statement) {
+                progress::line(&format!("cannot clean up {}: {error:#}", self.url()));
             }
         }
     }

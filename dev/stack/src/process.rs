@@ -220,6 +220,19 @@ impl Drop for Process {
     }
 }
 
+/// Returns when a process was started, in clock ticks since boot; `None` if it ended.
+///
+/// Numbers of processes are used again: number and start time together name one for good.
+pub fn start_time(pid: u32) -> Option<u64> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The second field is the name in parentheses and may hold anything; the third is the state, the 22nd the start time.
+    let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
+    match fields.first() {
+        None | Some(&"Z" | &"X") => None,
+        Some(_) => fields.get(19)?.parse().ok(),
+    }
+}
+
 /// Names an exit status as a person would.
 pub(crate) fn describe(status: ExitStatus) -> String {
     match (status.code(), status.signal()) {
