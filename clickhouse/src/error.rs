@@ -1,0 +1,265 @@
+//! What can go wrong with ClickHouse, and what the caller must do about it.
+//!
+//! The judgement rests on ClickHouse's numeric exception code, never on the wording, with one exception: whether an
+//! error of an insert was raised inside a materialized view can only be read off its text.
+
+use std::time::Duration;
+
+/// What the caller of a failed call must do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Class {
+    /// Try the same bytes again, later: the network, the load or the state of the server was at fault. The call may
+    /// have taken effect all the same.
+    Retry,
+    /// A row of the insert's body cannot be read by the base table, nothing of the insert was stored. Sending it again
+    /// cannot help.
+    UnreadableRow {
+        /// Position of the row in the body, from 0, when the server named it.
+        row: Option<u64>,
+    },
+    /// Tables, grants or settings are not as they should be: a person has to act, then the same bytes may be tried
+    /// again. Also every code that is not known to be one of the others.
+    Stop,
+    /// The query was killed. Whoever killed it decided about it; if that was nobody, try again.
+    Killed,
+}
+
+/// A failed call.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The server raised an exception.
+    #[error("clickhouse refused with code {code}: {message}")]
+    Server {
+        /// ClickHouse's numeric exception code.
+        code: u32,
+        /// Text of the exception.
+        message: String,
+    },
+    /// An answer without an exception code, such as a proxy's.
+    #[error("http status {status} instead of an answer of clickhouse: {message}")]
+    Status {
+        /// HTTP status.
+        status: u16,
+        /// Beginning of the body.
+        message: String,
+    },
+    /// No connection, or it broke.
+    #[error("clickhouse cannot be reached or broke the connection")]
+    Transport(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// No answer in time. The server may still be at work on the call.
+    #[error("clickhouse did not answer within {} s", after.as_secs())]
+    Timeout {
+        /// The limit that was hit.
+        after: Duration,
+    },
+    /// The answer is not what the query asks for.
+    #[error("unexpected answer of clickhouse: {0}")]
+    Answer(String),
+    /// The settings cannot work.
+    #[error("clickhouse settings: {0}")]
+    Config(String),
+    /// The tables are not those this version of Weir needs.
+    #[error("{0}")]
+    Schema(String),
+}
+
+impl Error {
+    /// Returns what the caller must do.
+    pub fn class(&self) -> Class {
+        match self {
+            Self::Server { code, message } => classify(*code, message),
+            Self::Status { status, .. } => classify_status(*status),
+            Self::Transport(_) | Self::Timeout { .. } => Class::Retry,
+            Self::Answer(_) | Self::Config(_) | Self::Schema(_) => Class::Stop,
+        }
+    }
+
+    /// Returns ClickHouse's numeric exception code, if the server raised one.
+    pub fn code(&self) -> Option<u32> {
+        match self {
+            Self::Server { code, .. } => Some(*code),
+            Self::Status { .. }
+            | Self::Transport(_)
+            | Self::Timeout { .. }
+            | Self::Answer(_)
+            | Self::Config(_)
+            | Self::Schema(_) => None,
+        }
+    }
+
+    /// Builds the error of an HTTP answer from its status, the header `X-ClickHouse-Exception-Code` and the body.
+    pub(crate) fn from_answer(status: u16, code: Option<u32>, body: &str) -> Self {
+        let message = shorten(body.trim());
+        match code.or_else(|| code_in_text(body)) {
+            Some(code) => Self::Server { code, message },
+            None => Self::Status { status, message },
+        }
+    }
+}
+
+impl From<clickhouse::error::Error> for Error {
+    fn from(error: clickhouse::error::Error) -> Self {
+        use clickhouse::error::Error as Client;
+        match error {
+            Client::BadResponse(text) => match (code_in_text(&text), status_in_text(&text)) {
+                (Some(code), _) => Self::Server {
+                    code,
+                    message: shorten(text.trim()),
+                },
+                (None, Some(status)) => Self::Status {
+                    status,
+                    message: shorten(&text),
+                },
+                (None, None) => Self::Answer(shorten(&text)),
+            },
+            Client::Network(source) => Self::Transport(source),
+            Client::TimedOut => Self::Timeout {
+                after: crate::db::LOOKUP_TIMEOUT,
+            },
+            // The crate's list is open; whatever else it reports is about the query or the shape of the answer.
+            other => Self::Answer(other.to_string()),
+        }
+    }
+}
+
+/// Returns the class of an exception of the server: `code` decides, `message` only tells whether it was the body that
+/// could not be read, and which row of it.
+///
+/// Errors that mean the rows do not fit the columns at all (32, 33, 128, 131) are no row's fault and stop.
+pub fn classify(code: u32, message: &str) -> Class {
+    if RETRY.contains(&code) {
+        return Class::Retry;
+    }
+    if code == QUERY_WAS_CANCELLED {
+        return Class::Killed;
+    }
+    if UNREADABLE.contains(&code)
+        && let Some(head) = while_reading(message)
+    {
+        return Class::UnreadableRow {
+            row: row_named(head),
+        };
+    }
+    Class::Stop
+}
+
+const QUERY_WAS_CANCELLED: u32 = 394;
+
+/// Load, network, disk, replication or shutdown of the server.
+const RETRY: &[u32] = &[
+    3,   // UNEXPECTED_END_OF_FILE
+    40,  // CHECKSUM_DOESNT_MATCH: the compressed body was damaged on its way
+    74,  // CANNOT_READ_FROM_FILE_DESCRIPTOR
+    75,  // CANNOT_WRITE_TO_FILE_DESCRIPTOR
+    76,  // CANNOT_OPEN_FILE
+    86,  // RECEIVED_ERROR_FROM_REMOTE_IO_SERVER
+    95,  // CANNOT_READ_FROM_SOCKET
+    96,  // CANNOT_WRITE_TO_SOCKET
+    159, // TIMEOUT_EXCEEDED
+    160, // TOO_SLOW
+    173, // CANNOT_ALLOCATE_MEMORY
+    198, // DNS_ERROR
+    201, // QUOTA_EXCEEDED
+    202, // TOO_MANY_SIMULTANEOUS_QUERIES
+    203, // NO_FREE_CONNECTION
+    209, // SOCKET_TIMEOUT
+    210, // NETWORK_ERROR
+    216, // QUERY_WITH_SAME_ID_IS_ALREADY_RUNNING
+    225, // NO_ZOOKEEPER
+    236, // ABORTED: the server shuts down
+    241, // MEMORY_LIMIT_EXCEEDED
+    242, // TABLE_IS_READ_ONLY: a replica without its keeper
+    243, // NOT_ENOUGH_SPACE
+    252, // TOO_MANY_PARTS
+    254, // NO_ACTIVE_REPLICAS
+    271, // CANNOT_DECOMPRESS: the compressed body was damaged on its way
+    279, // ALL_CONNECTION_TRIES_FAILED
+    285, // TOO_FEW_LIVE_REPLICAS
+    286, // UNSATISFIED_QUORUM_FOR_PREVIOUS_WRITE
+    305, // ALL_REPLICAS_LOST
+    319, // UNKNOWN_STATUS_OF_INSERT
+    415, // ALL_REPLICAS_ARE_STALE
+    425, // SYSTEM_ERROR
+    439, // CANNOT_SCHEDULE_TASK
+    473, // DEADLOCK_AVOIDED
+    499, // S3_ERROR
+    519, // NO_RESERVATIONS_PROVIDED
+    745, // SERVER_OVERLOADED
+    999, // KEEPER_EXCEPTION
+];
+
+/// A value that its column cannot take.
+const UNREADABLE: &[u32] = &[
+    6,   // CANNOT_PARSE_TEXT
+    26,  // CANNOT_PARSE_QUOTED_STRING
+    27,  // CANNOT_PARSE_INPUT_ASSERTION_FAILED
+    38,  // CANNOT_PARSE_DATE
+    41,  // CANNOT_PARSE_DATETIME
+    53,  // TYPE_MISMATCH
+    69,  // ARGUMENT_OUT_OF_BOUND
+    72,  // CANNOT_PARSE_NUMBER
+    117, // INCORRECT_DATA: what the JSON type answers to everything it refuses
+    321, // VALUE_IS_OUT_OF_RANGE_OF_DATA_TYPE
+    349, // CANNOT_INSERT_NULL_IN_ORDINARY_COLUMN
+    691, // UNKNOWN_ELEMENT_OF_ENUM
+];
+
+/// Returns what stands before the mark that an exception was raised while the body was read, if it was. The mark is
+/// looked for at the very end, where the engine puts it: what stands before may quote a row.
+fn while_reading(message: &str) -> Option<&str> {
+    let text = message.trim_end();
+    let text = match text.rfind(" (version ") {
+        Some(end) if text.ends_with(')') => &text[..end],
+        _ => text,
+    };
+    // The code's name, as in ` (INCORRECT_DATA)`.
+    let text = text.strip_suffix(')')?;
+    let (text, name) = text.rsplit_once(" (")?;
+    if !name
+        .bytes()
+        .all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_')
+    {
+        return None;
+    }
+    Some(
+        text.strip_suffix("While executing BinaryRowInputFormat.")?
+            .trim_end_matches([':', ' ', '\n']),
+    )
+}
+
+/// Reads the position off `… (at row 3)`, which counts from 1.
+fn row_named(head: &str) -> Option<u64> {
+    let (_, row) = head.strip_suffix(')')?.rsplit_once("(at row ")?;
+    row.parse::<u64>().ok()?.checked_sub(1)
+}
+
+fn classify_status(status: u16) -> Class {
+    match status {
+        408 | 425 | 429 | 500..=599 => Class::Retry,
+        _ => Class::Stop,
+    }
+}
+
+/// Finds the code in `Code: 60. DB::Exception: …`, the way every ClickHouse error begins.
+fn code_in_text(text: &str) -> Option<u32> {
+    let start = text.find("Code: ")? + "Code: ".len();
+    let digits = text[start..].split(|c: char| !c.is_ascii_digit()).next()?;
+    digits.parse().ok()
+}
+
+/// Finds the status in `502 Bad Gateway`, the way the client crate reports an answer without a body.
+fn status_in_text(text: &str) -> Option<u16> {
+    let status = text.split(' ').next()?.parse().ok()?;
+    (100..600).contains(&status).then_some(status)
+}
+
+/// Cuts the middle out of a long text: an exception's end tells where it was raised.
+fn shorten(text: &str) -> String {
+    const KEPT_BYTES: usize = 1_000;
+    if text.len() <= 2 * KEPT_BYTES {
+        return text.to_owned();
+    }
+    let head = &text[..text.floor_char_boundary(KEPT_BYTES)];
+    let tail = &text[text.ceil_char_boundary(text.len() - KEPT_BYTES)..];
+    format!("{head} … {tail}")
+}
