@@ -1,2 +1,64 @@
-//! Task runner: cargo dev.
-fn main() {}
+//! Task runner: `cargo dev`.
+//!
+//! The local stack lives in `weir-stack`; here are the commands around it.
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+mod lint;
+mod local;
+mod signals;
+
+/// Runs Weir on this machine, for development.
+#[derive(Debug, Parser)]
+#[command(
+    name = "cargo dev",
+    bin_name = "cargo dev",
+    version,
+    max_term_width = 100
+)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Builds and starts Kafka, ClickHouse, migrations, topics and all roles
+    Up(local::up::Up),
+    /// Shows what runs, and whether it is ready
+    Status(local::status::Status),
+    /// Stops what `up` started
+    Down(local::down::Down),
+    /// Runs formatter, clippy and rustdoc, all with warnings denied
+    Lint(lint::Lint),
+}
+
+fn main() -> ExitCode {
+    let result = match Arguments::parse().command {
+        Command::Up(command) => command.run(),
+        Command::Status(command) => command.run(),
+        Command::Down(command) => command.run(),
+        Command::Lint(command) => command.run(),
+    };
+    match result {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::Arguments;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Arguments::command().debug_assert();
+    }
+}

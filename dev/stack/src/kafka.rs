@@ -118,21 +118,24 @@ impl Kafka {
     }
 }
 
-/// Asks for the metadata with a client of its own each time: an old one backs off from a broker that was away.
 fn probe(bootstrap: String) -> impl Fn() -> Check<()> + Send + Sync {
-    move || {
-        let answer = ClientConfig::new()
-            .set("bootstrap.servers", &bootstrap)
-            .set("log_level", "0")
-            .create::<BaseConsumer>()
-            .and_then(|client| client.fetch_metadata(None, Duration::from_secs(2)));
-        match answer {
-            Ok(metadata) => {
-                Check::that(!metadata.brokers().is_empty(), "metadata without a broker")
-            }
-            Err(error) => Check::NotYet(error.to_string()),
-        }
+    move || Check::from_result(answers(&bootstrap))
+}
+
+/// Asks a broker for its metadata, with a client of its own: an old one backs off from a broker that was away.
+///
+/// # Errors
+/// It does not answer within 2 s.
+pub fn answers(bootstrap: &str) -> Result<()> {
+    let metadata = ClientConfig::new()
+        .set("bootstrap.servers", bootstrap)
+        .set("log_level", "0")
+        .create::<BaseConsumer>()?
+        .fetch_metadata(None, Duration::from_secs(2))?;
+    if metadata.brokers().is_empty() {
+        bail!("metadata without a broker");
     }
+    Ok(())
 }
 
 fn settings(
