@@ -2,7 +2,7 @@
 -- Cost: a row per rollup, source and day touched by a delivery that could not heal its views. Reversal: DROP TABLE.
 CREATE TABLE IF NOT EXISTS repairs {on_cluster}
 (
-    rollup LowCardinality(String) COMMENT 'Table to repair',
+    target LowCardinality(String) COMMENT 'Table to repair',
     source_id LowCardinality(String) COMMENT 'Source to repair',
     bucket_from DateTime('UTC') COMMENT 'First bucket',
     bucket_to DateTime('UTC') COMMENT 'Last bucket, included',
@@ -11,6 +11,6 @@ CREATE TABLE IF NOT EXISTS repairs {on_cluster}
     done_at DateTime64(3, 'UTC') COMMENT 'When the buckets were made equal; 1970-01-01 while they are not'
 )
 ENGINE = {replacing_merge_tree:done_at}
-ORDER BY (rollup, source_id, bucket_from, bucket_to, queued_at)
+ORDER BY (target, source_id, bucket_from, bucket_to, queued_at)
 SETTINGS {deduplication}
 COMMENT 'Queue of rollup buckets to repair';

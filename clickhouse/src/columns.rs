@@ -23,8 +23,7 @@ pub struct Column {
 /// [`Error::Schema`] when there is no such table; else those of a read.
 pub async fn insertable(db: &Db, table: &str) -> Result<Vec<Column>, Error> {
     let query = db
-        .admin()
-        .query_raw(
+        .lookup(
             "SELECT name, type AS data_type FROM system.columns \
              WHERE database = {database:String} AND table = {table:String} \
              AND default_kind NOT IN ('MATERIALIZED', 'ALIAS') ORDER BY position",

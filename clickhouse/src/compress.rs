@@ -1,4 +1,4 @@
-//! Insert bodies in ClickHouse's own compression framing (`decompress=1`).
+//! Insert bodies, in ClickHouse's own compression framing (`decompress=1`).
 //!
 //! A frame is 16 bytes of checksum (CityHash128 of the rest, its two halves swapped), one byte of method (`0x82` is
 //! LZ4), the compressed length including these 9 header bytes and the plain length (both 32-bit little-endian), then
@@ -17,6 +17,16 @@ const LZ4: u8 = 0x82;
 pub struct Body {
     bytes: Bytes,
     compressed: bool,
+    json: Json,
+}
+
+/// How values of JSON columns are encoded in a body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Json {
+    /// As text, the way [`crate::rows`] encodes them.
+    Text,
+    /// In ClickHouse's binary encoding, the way [`crate::readback`] reads them.
+    Binary,
 }
 
 impl Body {
@@ -25,6 +35,7 @@ impl Body {
         Self {
             bytes: bytes.into(),
             compressed: false,
+            json: Json::Text,
         }
     }
 
@@ -37,12 +48,24 @@ impl Body {
         Self {
             bytes: out.into(),
             compressed: true,
+            json: Json::Text,
         }
     }
 
     /// Returns how many bytes go over the wire.
     pub fn wire_bytes(&self) -> usize {
         self.bytes.len()
+    }
+
+    pub(crate) fn with_binary_json(self) -> Self {
+        Self {
+            json: Json::Binary,
+            ..self
+        }
+    }
+
+    pub(crate) fn json(&self) -> Json {
+        self.json
     }
 
     pub(crate) fn bytes(&self) -> Bytes {

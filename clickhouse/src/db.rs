@@ -74,6 +74,15 @@ impl Db {
         &self.reader
     }
 
+    /// Prepares a look-up of the tables' owner: a query with parameters such as `{topic:String}`, that the server gives
+    /// up when nobody waits for it any more.
+    pub(crate) fn lookup(&self, sql: &str) -> Query {
+        let limit = LOOKUP_TIMEOUT.as_secs().to_string();
+        self.admin
+            .query_raw(sql)
+            .with_setting("max_execution_time", limit)
+    }
+
     /// Returns a maker of insert connections for the tables' owner.
     ///
     /// # Errors

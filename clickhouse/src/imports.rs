@@ -33,9 +33,7 @@ pub async fn find(db: &Db, source_id: &str, digest: &str) -> Result<Option<Impor
         events: u64,
         imported_at_ms: i64,
     }
-    let query = db
-        .admin()
-        .query_raw(
+    let query = db.lookup(
             "SELECT file_name, events, toUnixTimestamp64Milli(imported_at) AS imported_at_ms FROM imports \
              WHERE source_id = {source:String} AND digest = {digest:String} ORDER BY imported_at DESC LIMIT 1",
         )
@@ -58,8 +56,7 @@ pub async fn find(db: &Db, source_id: &str, digest: &str) -> Result<Option<Impor
 /// Those of an insert.
 pub async fn record(db: &Db, import: &Import) -> Result<(), Error> {
     let query = db
-        .admin()
-        .query_raw(
+        .lookup(
             "INSERT INTO imports (source_id, digest, file_name, events) \
              SELECT {source:String}, {digest:String}, {file:String}, {events:UInt64}",
         )

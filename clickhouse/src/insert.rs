@@ -18,7 +18,7 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tower::ServiceExt;
 
-use crate::compress::Body;
+use crate::compress::{Body, Json};
 use crate::config::ClickHouseConfig;
 use crate::error::Error;
 
@@ -54,7 +54,9 @@ const SETTINGS: &[(&str, &str)] = &[
         BLOCK_BYTES,
     ),
     ("max_insert_threads", "1"),
-    ("input_format_binary_read_json_as_string", "1"),
+    // Texts stay texts: by default JSON's strings that look like times are stored as times, and come back changed.
+    ("input_format_try_infer_dates", "0"),
+    ("input_format_try_infer_datetimes", "0"),
     // An error after the first answered byte could not change the status any more.
     ("wait_end_of_query", "1"),
 ];
@@ -282,6 +284,11 @@ impl Connection {
         query.append_pair("query", &statement);
         query.append_pair("query_id", &insert.query_id);
         query.append_pair("insert_deduplication_token", &insert.token);
+        let json_as_text = match insert.body.json() {
+            Json::Text => "1",
+            Json::Binary => "0",
+        };
+        query.append_pair("input_format_binary_read_json_as_string", json_as_text);
         if insert.body.is_compressed() {
             query.append_pair("decompress", "1");
         }

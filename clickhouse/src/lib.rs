@@ -16,13 +16,17 @@ pub mod imports;
 pub mod insert;
 pub mod migrate;
 pub mod position;
+mod queries;
 pub mod readback;
+pub mod repairs;
 pub mod rowbinary;
 pub mod rows;
 pub mod running;
 pub mod source;
 pub mod state;
+pub mod stats;
 pub mod streams;
+pub mod verify;
 
 pub use config::ClickHouseConfig;
 pub use db::Db;

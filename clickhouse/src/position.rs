@@ -47,9 +47,7 @@ pub async fn ledger_end(db: &Db, source: &SourcePartition) -> Result<Option<i64>
 ///
 /// Those of a read.
 pub async fn batches_since(db: &Db, since_ms: i64) -> Result<u64, Error> {
-    let query = db
-        .admin()
-        .query_raw("SELECT count() FROM batches WHERE inserted_at >= fromUnixTimestamp64Milli({since:Int64}, 'UTC')")
+    let query = db.lookup("SELECT count() FROM batches WHERE inserted_at >= fromUnixTimestamp64Milli({since:Int64}, 'UTC')")
         .param("since", since_ms);
     db::row(query).await
 }
@@ -117,7 +115,7 @@ pub async fn ledger_ends(db: &Db) -> Result<Vec<LedgerEnd>, Error> {
         partition: u32,
         end: u64,
     }
-    let query = db.admin().query_raw(
+    let query = db.lookup(
         "SELECT stream, topic, partition, max(last) AS end FROM batches \
          GROUP BY stream, topic, partition ORDER BY topic, stream, partition",
     );
@@ -138,9 +136,7 @@ pub async fn ledger_ends(db: &Db) -> Result<Vec<LedgerEnd>, Error> {
 ///
 /// Those of a statement; a replica that does not catch up within a minute is a timeout.
 pub async fn sync_replica(db: &Db, stored: Stored) -> Result<(), Error> {
-    let query = db
-        .admin()
-        .query_raw("SELECT engine FROM system.tables WHERE database = {database:String} AND name = {table:String}")
+    let query = db.lookup("SELECT engine FROM system.tables WHERE database = {database:String} AND name = {table:String}")
         .param("database", &db.config().database)
         .param("table", stored.table());
     let engine: String = db::row(query).await?;
@@ -155,8 +151,7 @@ pub async fn sync_replica(db: &Db, stored: Stored) -> Result<(), Error> {
 pub(crate) fn of(db: &Db, sql: &str, source: &SourcePartition) -> clickhouse::query::Query {
     let condition =
         "stream = {stream:UInt32} AND topic = {topic:String} AND partition = {partition:UInt32}";
-    db.admin()
-        .query_raw(&sql.replace("{SOURCE}", condition))
+    db.lookup(&sql.replace("{SOURCE}", condition))
         .param("stream", source.stream)
         .param("topic", &*source.topic)
         .param("partition", source.partition)

@@ -26,9 +26,7 @@ pub struct Running {
 ///
 /// Those of a read.
 pub async fn queries(db: &Db, prefix: &str) -> Result<Vec<Running>, Error> {
-    let query = db
-        .admin()
-        .query_raw("SELECT query_id, elapsed FROM system.processes WHERE startsWith(query_id, {prefix:String})")
+    let query = db.lookup("SELECT query_id, elapsed FROM system.processes WHERE startsWith(query_id, {prefix:String})")
         .param("prefix", prefix);
     db::rows(query).await
 }

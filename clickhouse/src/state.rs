@@ -63,7 +63,8 @@ pub fn seen(db: &Db, query: &SeenQuery<'_>) -> Result<SeenEvents, Error> {
         .param("after", query.after_ms)
         .param("platform", query.platform)
         .param("partitions", query.partitions)
-        .param("below", query.below);
+        .param("below", query.below)
+        .with_setting("max_execution_time", SCAN_TIMEOUT.as_secs().to_string());
     Ok(SeenEvents {
         cursor: query.fetch()?,
     })

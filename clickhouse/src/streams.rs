@@ -35,8 +35,7 @@ impl Reason {
 /// Those of a read.
 pub async fn current(db: &Db, topic: &str) -> Result<Option<u32>, Error> {
     let query = db
-        .admin()
-        .query_raw("SELECT max(stream) FROM streams WHERE topic = {topic:String}")
+        .lookup("SELECT max(stream) FROM streams WHERE topic = {topic:String}")
         .param("topic", topic);
     let stream: u32 = db::row(query).await?;
     Ok((stream > 0).then_some(stream))
@@ -56,8 +55,7 @@ pub async fn raise(db: &Db, topic: &str, seen: Option<u32>, reason: Reason) -> R
     }
     let next = seen.unwrap_or(0) + 1;
     let query = db
-        .admin()
-        .query_raw(
+        .lookup(
             "INSERT INTO streams (topic, stream, reason) \
              SELECT {topic:String}, {stream:UInt32}, {reason:String}",
         )

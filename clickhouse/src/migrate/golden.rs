@@ -19,8 +19,7 @@ struct Object {
 /// Those of a read.
 pub async fn dump(db: &Db) -> Result<String, Error> {
     let objects: Vec<Object> = db::rows(
-        db.admin()
-            .query_raw(
+        db.lookup(
                 "SELECT formatQuery(create_table_query) AS create_table_query FROM system.tables \
                  WHERE database = {database:String} AND NOT startsWith(name, {lock:String}) ORDER BY name",
             )

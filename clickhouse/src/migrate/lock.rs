@@ -147,9 +147,7 @@ async fn take_away(db: &Db, comment: &str) -> Result<(), Error> {
 /// Drops locks that earlier runners moved aside. One that was moved in this run stays: it keeps those who still
 /// believe in it from moving ours.
 async fn drop_abandoned(db: &Db) -> Result<(), Error> {
-    let query = db
-        .admin()
-        .query_raw(
+    let query = db.lookup(
             "SELECT name FROM system.tables WHERE database = {database:String} AND startsWith(name, {prefix:String}) \
              AND metadata_modification_time < now() - 3600",
         )
@@ -167,9 +165,7 @@ async fn drop_abandoned(db: &Db) -> Result<(), Error> {
 }
 
 async fn comment(db: &Db) -> Result<Option<String>, Error> {
-    let query = db
-        .admin()
-        .query_raw("SELECT comment FROM system.tables WHERE database = {database:String} AND name = {table:String}")
+    let query = db.lookup("SELECT comment FROM system.tables WHERE database = {database:String} AND name = {table:String}")
         .param("database", &db.config().database)
         .param("table", TABLE);
     Ok(db::rows::<String>(query).await?.into_iter().next())
@@ -187,11 +183,7 @@ async fn has_run_out(db: &Db, comment: &str) -> Result<bool, Error> {
 }
 
 async fn now_ms(db: &Db) -> Result<i64, Error> {
-    db::row(
-        db.admin()
-            .query_raw("SELECT toUnixTimestamp64Milli(now64(3))"),
-    )
-    .await
+    db::row(db.lookup("SELECT toUnixTimestamp64Milli(now64(3))")).await
 }
 
 fn lease_ms() -> i64 {

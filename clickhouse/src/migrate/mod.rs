@@ -296,8 +296,7 @@ async fn apply(
             })?;
     }
     let record = db
-        .admin()
-        .query_raw(
+        .lookup(
             "INSERT INTO schema_migrations (version, name, checksum) \
              SELECT {version:UInt32}, {name:String}, {checksum:String}",
         )
@@ -334,7 +333,7 @@ async fn applied(db: &Db) -> Result<Vec<Applied>, Error> {
     if db::row::<u64>(tables).await? == 0 {
         return Ok(Vec::new());
     }
-    db::rows(db.admin().query_raw(
+    db::rows(db.lookup(
         "SELECT version, name, checksum, toUnixTimestamp64Milli(applied_at) AS applied_at_ms \
          FROM schema_migrations FINAL ORDER BY version",
     ))
