@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+mod demo;
 mod lint;
 mod local;
 mod signals;
@@ -31,6 +32,8 @@ enum Command {
     Status(local::status::Status),
     /// Stops what `up` started
     Down(local::down::Down),
+    /// Starts the stack, sends realistic traffic through it and prints the numbers
+    Demo(demo::Demo),
     /// Runs formatter, clippy and rustdoc, all with warnings denied
     Lint(lint::Lint),
 }
@@ -40,6 +43,7 @@ fn main() -> ExitCode {
         Command::Up(command) => command.run(),
         Command::Status(command) => command.run(),
         Command::Down(command) => command.run(),
+        Command::Demo(command) => command.run(),
         Command::Lint(command) => command.run(),
     };
     match result {

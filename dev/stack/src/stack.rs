@@ -218,6 +218,11 @@ impl Stack {
         self.data.path()
     }
 
+    /// Returns the `weir` binary the stack runs.
+    pub fn weir_path(&self) -> &Path {
+        &self.weir
+    }
+
     /// Prepares a `weir` command that works on this stack.
     pub fn weir_command(&self) -> Command {
         let mut command = Command::new(&self.weir);

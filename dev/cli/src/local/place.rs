@@ -71,15 +71,18 @@ pub(crate) fn announce(description: &Description) -> Result<Found> {
     Ok(Found::ByItself)
 }
 
-/// Removes the stack file if it describes the stack in this data directory.
+/// Removes the stack file if it describes the stack in this data directory, or nothing at all.
 ///
 /// # Errors
 /// The file cannot be removed.
 pub(crate) fn withdraw(data: &Path) -> Result<()> {
     let path = description::stack_file()?;
-    if let Ok(Some(description)) = Description::read(&path)
-        && description.data == data
-    {
+    let ours = match Description::read(&path) {
+        Ok(Some(description)) => description.data == data,
+        Ok(None) => false,
+        Err(_) => true,
+    };
+    if ours {
         fs::remove_file(&path).with_context(|| format!("cannot remove {}", path.display()))?;
     }
     Ok(())
