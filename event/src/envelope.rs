@@ -4,12 +4,12 @@
 //! left as they came. An event refused at the edge travels in the same envelope, with the refusal and the head of its text in place of the
 //! call, so that it too has coordinates and a verdict.
 
+use crate::decode::excerpt;
 use crate::failure::Reason;
+use crate::normalise::time;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 
 /// The envelope version this code writes and reads.
 pub const VERSION: u32 = 1;
@@ -213,6 +213,9 @@ impl<'a> Envelope<'a> {
     /// # Errors
     /// [`EnvelopeError`]; the record is then none of the collector's.
     pub fn from_slice(text: &'a [u8]) -> Result<Self, EnvelopeError> {
+        if text.trim_ascii_start().first() != Some(&b'{') {
+            return Err(field("", "it does not begin with `{`"));
+        }
         let wire: Wire<'a> = serde_json::from_slice(text)?;
         if wire.v != VERSION {
             return Err(field(
@@ -223,10 +226,11 @@ impl<'a> Envelope<'a> {
                 ),
             ));
         }
-        let received_at = OffsetDateTime::parse(&wire.received_at, &Rfc3339).map_err(|error| {
+        let received_at_ms = time::parse_rfc3339(&wire.received_at).ok_or_else(|| {
+            let sent = excerpt(&wire.received_at);
             field(
                 "/received_at",
-                format!("{:?} is not an RFC 3339 time: {error}", wire.received_at),
+                format!("{sent:?} is no RFC 3339 time of the years 1900 to 2299"),
             )
         })?;
         let body = match (wire.call, wire.rejected) {
@@ -256,8 +260,7 @@ impl<'a> Envelope<'a> {
             platform: wire.platform,
             key_class: wire.key_class,
             r#type: wire.r#type,
-            received_at_ms: i64::try_from(received_at.unix_timestamp_nanos() / 1_000_000)
-                .map_err(|_| field("/received_at", "time out of range"))?,
+            received_at_ms,
             sent_at: wire.sent_at,
             agent: wire.agent,
             address: wire.address,
@@ -272,16 +275,12 @@ impl<'a> Envelope<'a> {
     /// # Errors
     /// [`EnvelopeError::Field`] when `received_at_ms` lies outside the years 0 to 9999.
     pub fn to_vec(&self) -> Result<Vec<u8>, EnvelopeError> {
-        let received_at =
-            OffsetDateTime::from_unix_timestamp_nanos(i128::from(self.received_at_ms) * 1_000_000)
-                .ok()
-                .and_then(|time| time.format(&Rfc3339).ok())
-                .ok_or_else(|| {
-                    field(
-                        "/received_at",
-                        format!("{} ms is outside the years 0 to 9999", self.received_at_ms),
-                    )
-                })?;
+        let received_at = time::format(self.received_at_ms).ok_or_else(|| {
+            field(
+                "/received_at",
+                format!("{} ms is outside the years 0 to 9999", self.received_at_ms),
+            )
+        })?;
         let (call, rejected, payload) = match &self.body {
             Body::Call(call) => (Some(*call), None, None),
             Body::Rejected(rejected) => (

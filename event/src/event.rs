@@ -188,6 +188,58 @@ pub struct Event {
     pub warnings: Vec<String>,
 }
 
+impl Event {
+    /// Returns an event of that type whose other fields are all empty.
+    pub fn new(kind: EventType) -> Self {
+        Self {
+            event_id: Uuid::nil(),
+            client_event_id: String::new(),
+            source_id: String::new(),
+            platform: String::new(),
+            r#type: kind,
+            name: String::new(),
+            name_sent: String::new(),
+            schema_version: String::new(),
+            ts_ms: 0,
+            client_ts_ms: None,
+            sent_at_ms: None,
+            received_at_ms: 0,
+            user_id: String::new(),
+            anonymous_id: String::new(),
+            group_id: String::new(),
+            previous_id: String::new(),
+            visitor_id: 0,
+            page_url: String::new(),
+            page_host: String::new(),
+            page_path: String::new(),
+            page_query: String::new(),
+            page_title: String::new(),
+            referrer: String::new(),
+            referrer_host: String::new(),
+            utm_source: String::new(),
+            utm_medium: String::new(),
+            utm_campaign: String::new(),
+            utm_term: String::new(),
+            utm_content: String::new(),
+            agent: String::new(),
+            browser: String::new(),
+            browser_version: String::new(),
+            os: String::new(),
+            os_version: String::new(),
+            device: String::new(),
+            is_bot: false,
+            bot_reasons: Vec::new(),
+            locale: String::new(),
+            address: String::new(),
+            library: String::new(),
+            library_version: String::new(),
+            properties: Map::new(),
+            context: Map::new(),
+            warnings: Vec::new(),
+        }
+    }
+}
+
 mod decimal {
     //! A `u64` as decimal text.
 
@@ -204,5 +256,35 @@ mod decimal {
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
         let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
         text.parse().map_err(D::Error::custom)
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn the_json_form_leaves_out_what_is_empty_and_reads_back() {
+        let mut event = Event::new(EventType::Track);
+        event.source_id = "web".to_owned();
+        event.visitor_id = u64::MAX;
+        event.properties = serde_json::from_value(json!({"total": 1.5, "none": null})).unwrap();
+        let value = serde_json::to_value(&event).unwrap();
+        assert_eq!(
+            value,
+            json!({"event_id": "00000000-0000-0000-0000-000000000000", "source_id": "web", "platform": "", "type": "track", "ts_ms": 0,
+                "received_at_ms": 0, "visitor_id": "18446744073709551615", "is_bot": false, "properties": {"total": 1.5, "none": null}})
+        );
+        assert_eq!(serde_json::from_value::<Event>(value).unwrap(), event);
+    }
+
+    #[test]
+    fn every_type_has_its_name() {
+        for kind in EventType::ALL {
+            assert_eq!(EventType::from_name(kind.as_str()), Some(kind));
+            assert_eq!(serde_json::to_value(kind).unwrap(), kind.as_str());
+        }
+        assert_eq!(EventType::from_name("Track"), None);
     }
 }

@@ -9,6 +9,8 @@
 
 mod error;
 mod registry;
+mod report;
+mod set;
 mod topics;
 mod version;
 
