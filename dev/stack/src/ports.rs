@@ -5,6 +5,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::net::{Ipv4Addr, TcpListener};
+use std::os::unix::fs::MetadataExt;
 use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context, Result, bail};
@@ -50,7 +51,9 @@ fn is_free(port: u16) -> bool {
 }
 
 fn reserve(port: u16) -> Result<bool> {
-    let directory = std::env::temp_dir().join("weir-ports");
+    // One directory per user: another's cannot be written.
+    let user = std::fs::metadata("/proc/self").map_or(0, |process| process.uid());
+    let directory = std::env::temp_dir().join(format!("weir-ports-{user}"));
     std::fs::create_dir_all(&directory)
         .with_context(|| format!("cannot create {}", directory.display()))?;
     let path = directory.join(port.to_string());
