@@ -176,7 +176,7 @@ impl Evaluator {
             platform: String::new(),
             r#type: String::new(),
             name: refusal.name,
-            received_at_ms: record.timestamp_ms.max(0),
+            received_at_ms: decode::arrival_ms(record.timestamp_ms),
             payload: Vec::new(),
         };
         if let Some(envelope) = envelope {

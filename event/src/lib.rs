@@ -8,7 +8,7 @@ mod murmur2;
 mod normalise;
 mod validate;
 
-pub use decode::Limits;
+pub use decode::{Limits, received_at_ms};
 pub use envelope::{Body, Envelope, EnvelopeError, KeyClass, RejectCode, Rejected};
 pub use evaluate::{Evaluator, EvaluatorError, OVERSIZED_PAYLOAD_KEPT_BYTES, Record, Verdict};
 pub use event::{Event, EventType};

@@ -25,13 +25,26 @@ pub(crate) struct Call {
     pub(crate) dotted_keys: bool,
 }
 
-/// Reads the record's value as an envelope.
+/// Reads the record's value as an envelope, which is UTF-8 throughout.
 pub(crate) fn envelope<'a>(payload: &'a [u8], limits: &Limits) -> Result<Envelope<'a>, Refusal> {
     let text = utf8(payload)?;
-    match Envelope::from_slice(payload) {
-        Ok(envelope) => Ok(envelope),
-        Err(error) => Err(no_envelope(text, &error, limits)),
-    }
+    Envelope::from_slice(payload).map_err(|error| no_envelope(text, &error, limits))
+}
+
+/// Returns when a record counts as received, Unix milliseconds, without judging it: the same time that its verdict will have.
+pub fn received_at_ms(payload: &[u8], timestamp_ms: i64) -> i64 {
+    let envelope = std::str::from_utf8(payload)
+        .ok()
+        .and_then(|_| Envelope::from_slice(payload).ok());
+    envelope.map_or_else(
+        || arrival_ms(timestamp_ms),
+        |envelope| envelope.received_at_ms,
+    )
+}
+
+/// When a record that is no envelope counts as received. A record without a timestamp has -1.
+pub(crate) fn arrival_ms(timestamp_ms: i64) -> i64 {
+    timestamp_ms.max(0)
 }
 
 fn utf8(payload: &[u8]) -> Result<&str, Refusal> {
