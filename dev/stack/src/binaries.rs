@@ -40,13 +40,6 @@ pub enum Binary {
 }
 
 impl Binary {
-    fn package(self) -> &'static str {
-        match self {
-            Self::Weir => "weir-cli",
-            Self::ChdbServer => "weir-chdb-server",
-        }
-    }
-
     fn name(self) -> &'static str {
         match self {
             Self::Weir => "weir",
@@ -101,12 +94,17 @@ fn build(wanted: &[Binary], profile: Profile) -> Result<Vec<(Binary, PathBuf)>> 
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(&cargo);
     command
-        .args(["build", "--message-format=json-render-diagnostics"])
+        // With the whole workspace's features, as `cargo test --workspace` has built them, or all would be compiled again.
+        .args([
+            "build",
+            "--workspace",
+            "--message-format=json-render-diagnostics",
+        ])
         .current_dir(&workspace)
         .stdin(Stdio::null())
         .stderr(Stdio::inherit());
     for binary in wanted {
-        command.args(["--package", binary.package(), "--bin", binary.name()]);
+        command.args(["--bin", binary.name()]);
     }
     if profile == Profile::Release {
         command.arg("--release");
