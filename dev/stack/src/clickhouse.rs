@@ -106,9 +106,9 @@ impl ClickHouse {
         let url = format!("http://127.0.0.1:{port}");
         let program = Program::new(server)
             .args(["--listen", &format!("127.0.0.1:{port}")])
-            .args(["--user", "admin", "--reader", "reader"])
-            .arg("--data", data.path().join("clickhouse"))
-            .arg("--library", library)
+            .args(["--admin-user", "admin", "--reader-user", "reader"])
+            .arg("--path", data.path().join("clickhouse"))
+            .arg("--lib", library)
             // Not as arguments: those are for everyone to see.
             .env("WEIR_CHDB_PASSWORD", &credentials.password)
             .env("WEIR_CHDB_READER_PASSWORD", &credentials.reader_password);
