@@ -1,0 +1,373 @@
+//! The report of `weir verify`, for people and for machines.
+
+use anyhow::Result;
+use serde::Serialize;
+use weir_clickhouse::repairs::Repair;
+use weir_clickhouse::verify::{Coverage, Difference, Report as Proof, RollupDifference};
+use weir_common::time::rfc3339;
+
+use super::log::{LogCheck, LogDifference};
+use crate::output::{self, Rows, count};
+
+/// Everything that was found.
+#[derive(Debug, Serialize)]
+pub(super) struct Report {
+    /// Whether there is no difference.
+    pub(super) clean: bool,
+    partitions: Vec<Partition>,
+    /// First and last UTC day whose rollups were compared.
+    rollup_days: Option<(String, String)>,
+    differences: Vec<Shown>,
+    open_repairs: u64,
+    mended_days: Vec<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct Partition {
+    topic: String,
+    partition: i32,
+    stream: u32,
+    first_offset: i64,
+    last_offset: i64,
+    batches: u64,
+    events: u64,
+    failed: u64,
+    lost: u64,
+    absent: u64,
+    /// Records that waited to be processed; absent for streams that are over.
+    lag: Option<i64>,
+}
+
+#[derive(Debug, Serialize)]
+struct Shown {
+    kind: &'static str,
+    place: String,
+    detail: String,
+    advice: &'static str,
+}
+
+impl Report {
+    /// Puts both halves of the proof together.
+    pub(super) fn new(proof: Proof, log: &LogCheck) -> Self {
+        let mut differences: Vec<Shown> = proof.differences.iter().map(Shown::of).collect();
+        differences.extend(log.differences.iter().map(Shown::of_log));
+        let partitions = proof.partitions.into_iter().map(|covered| {
+            let place = (covered.source.topic.to_string(), covered.source.partition);
+            let lag = log.lag.get(&place).copied();
+            Partition::new(&covered, lag)
+        });
+        Self {
+            clean: differences.is_empty(),
+            partitions: mark_past_streams(partitions.collect()),
+            rollup_days: proof.days.map(|(first, last)| (day(first), day(last))),
+            differences,
+            open_repairs: open_repairs(&proof.open_repairs),
+            mended_days: proof.mended_days.into_iter().map(day).collect(),
+        }
+    }
+
+    /// Prints the report as tables.
+    ///
+    /// # Errors
+    /// Fails if stdout is closed.
+    pub(super) fn print(&self) -> Result<()> {
+        self.print_coverage()?;
+        if !self.mended_days.is_empty() {
+            output::line(&format!(
+                "Mended the rollups of {}.",
+                self.mended_days.join(", ")
+            ))?;
+        }
+        if self.open_repairs > 0 {
+            output::line(&format!(
+                "{} repairs of rollups are queued; `weir verify --repair` does them.",
+                self.open_repairs
+            ))?;
+        }
+        let lost: u64 = self.partitions.iter().map(|partition| partition.lost).sum();
+        if lost > 0 {
+            output::line(&format!(
+                "Kafka deleted {} records before they were read: they are lost.",
+                count(lost)
+            ))?;
+        }
+        if self.clean {
+            output::line("Clean: every record has one verdict, every rollup equals its events.")?;
+            return Ok(());
+        }
+        output::line(&format!("\n{} differences:\n", self.differences.len()))?;
+        let mut rows = Rows::new(["difference", "where", "what"]);
+        for difference in &self.differences {
+            rows.add([
+                difference.kind.to_owned(),
+                difference.place.clone(),
+                difference.detail.clone(),
+            ]);
+        }
+        output::table(&rows)?;
+        output::line("\nWhat to do:")?;
+        let mut told = Vec::new();
+        for difference in &self.differences {
+            if !told.contains(&difference.kind) {
+                told.push(difference.kind);
+                output::line(&format!("  {}: {}", difference.kind, difference.advice))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn print_coverage(&self) -> Result<()> {
+        if self.partitions.is_empty() {
+            output::line("Nothing was stored yet: the ledger is empty.")?;
+            return Ok(());
+        }
+        let mut rows = Rows::new([
+            "partition",
+            "stream",
+            "offsets",
+            "batches",
+            "events",
+            "failed",
+            "lost",
+            "absent",
+            "lag",
+        ]);
+        for partition in &self.partitions {
+            rows.add([
+                format!("{}/{}", partition.topic, partition.partition),
+                partition.stream.to_string(),
+                format!("{} to {}", partition.first_offset, partition.last_offset),
+                count(partition.batches),
+                count(partition.events),
+                count(partition.failed),
+                count(partition.lost),
+                count(partition.absent),
+                partition
+                    .lag
+                    .map_or_else(String::new, |lag| count(lag.unsigned_abs())),
+            ]);
+        }
+        output::table(&rows)?;
+        match &self.rollup_days {
+            Some((first, last)) if first == last => {
+                output::line(&format!("Rollups of {first} (UTC) were compared."))?;
+            }
+            Some((first, last)) => {
+                output::line(&format!(
+                    "Rollups from {first} to {last} (UTC) were compared."
+                ))?;
+            }
+            None => output::line("There are no rollups to compare.")?,
+        }
+        Ok(())
+    }
+}
+
+/// The lag is that of the current stream, the last one of a partition.
+fn mark_past_streams(mut partitions: Vec<Partition>) -> Vec<Partition> {
+    let latest = |partitions: &[Partition], at: &Partition| {
+        let same = partitions
+            .iter()
+            .filter(|p| p.topic == at.topic && p.partition == at.partition);
+        same.map(|p| p.stream).max()
+    };
+    let keep: Vec<bool> = partitions
+        .iter()
+        .map(|partition| latest(&partitions, partition) == Some(partition.stream))
+        .collect();
+    for (partition, keep) in partitions.iter_mut().zip(keep) {
+        if !keep {
+            partition.lag = None;
+        }
+    }
+    partitions
+}
+
+fn open_repairs(open: &[Repair]) -> u64 {
+    open.len() as u64
+}
+
+fn day(seconds: i64) -> String {
+    let mut day = rfc3339(seconds * 1000);
+    day.truncate("2026-01-31".len());
+    day
+}
+
+impl Partition {
+    fn new(covered: &Coverage, lag: Option<i64>) -> Self {
+        Self {
+            topic: covered.source.topic.to_string(),
+            partition: covered.source.partition,
+            stream: covered.source.stream,
+            first_offset: covered.range.first,
+            last_offset: covered.range.last,
+            batches: covered.batches,
+            events: covered.n_events,
+            failed: covered.n_failed,
+            lost: covered.n_lost,
+            absent: covered.n_absent,
+            lag,
+        }
+    }
+}
+
+impl Shown {
+    fn of(difference: &Difference) -> Self {
+        let (kind, place, detail) = match difference {
+            Difference::Gap { source, range } => (
+                "ledger gap",
+                format!("{source}"),
+                format!("no ledger row for offsets {range}"),
+            ),
+            Difference::Overlap {
+                source,
+                range,
+                expected_first,
+            } => (
+                "ledger overlap",
+                format!("{source}"),
+                format!("the row for {range} should begin at {expected_first}"),
+            ),
+            Difference::Sum {
+                source,
+                range,
+                accounted,
+            } => (
+                "ledger sum",
+                format!("{source}"),
+                format!(
+                    "the row for {range} accounts for {accounted} of {} offsets",
+                    range.offsets()
+                ),
+            ),
+            Difference::Stored {
+                source,
+                range,
+                expected,
+                found,
+                offsets,
+            } => (
+                "stored rows",
+                format!("{source}"),
+                format!(
+                    "batch {range}: expected {} events and {} failed, found {} and {} ({offsets} distinct offsets)",
+                    expected.0, expected.1, found.0, found.1
+                ),
+            ),
+            Difference::Unrecorded { source, range } => (
+                "unrecorded rows",
+                format!("{source}"),
+                format!("rows among offsets {range}, which no ledger row accounts for"),
+            ),
+            Difference::Rollup(rollup) => ("rollup", rollup_place(rollup), rollup_detail(rollup)),
+        };
+        Self {
+            kind,
+            place,
+            detail,
+            advice: difference.advice(),
+        }
+    }
+
+    fn of_log(difference: &LogDifference) -> Self {
+        Self {
+            kind: difference.name(),
+            place: format!("{}/{}", difference.topic, difference.partition),
+            detail: difference.detail(),
+            advice: difference.advice(),
+        }
+    }
+}
+
+fn rollup_place(rollup: &RollupDifference) -> String {
+    let bots = if rollup.is_bot { " bots" } else { "" };
+    let bucket = rfc3339(rollup.bucket * 1000);
+    format!("{} {}{bots} {bucket}", rollup.rollup, rollup.source_id)
+}
+
+fn rollup_detail(rollup: &RollupDifference) -> String {
+    let (host, path) = &rollup.page;
+    let page = if path.is_empty() && host.is_empty() {
+        String::new()
+    } else {
+        format!("{host}{path}: ")
+    };
+    let mut parts = Vec::new();
+    if rollup.views.0 != rollup.views.1 {
+        parts.push(format!(
+            "{} views by the events, {} in the rollup",
+            rollup.views.0, rollup.views.1
+        ));
+    }
+    if rollup.visitors.0 != rollup.visitors.1 {
+        parts.push(format!(
+            "{} visitors by the events, {} in the rollup",
+            rollup.visitors.0, rollup.visitors.1
+        ));
+    }
+    format!("{page}{}", parts.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use weir_clickhouse::{OffsetRange, SourcePartition};
+
+    use super::*;
+
+    #[test]
+    fn a_difference_of_either_half_makes_the_report_red() {
+        assert!(Report::new(Proof::default(), &LogCheck::default()).clean);
+        let proof = Proof {
+            differences: vec![Difference::Gap {
+                source: SourcePartition::new(1, "events.web", 0),
+                range: OffsetRange { first: 0, last: 9 },
+            }],
+            ..Proof::default()
+        };
+        let report = Report::new(proof, &LogCheck::default());
+        assert!(!report.clean);
+        assert_eq!(
+            report.differences[0].detail,
+            "no ledger row for offsets 0-9"
+        );
+        assert_eq!(report.differences[0].place, "1:events.web:0");
+    }
+
+    #[test]
+    fn a_rollup_difference_names_only_what_differs() {
+        let rollup = RollupDifference {
+            rollup: "pages_15m",
+            source_id: "web".to_owned(),
+            is_bot: false,
+            bucket: 900,
+            page: (String::new(), "/a".to_owned()),
+            views: (2, 3),
+            visitors: (0, 0),
+        };
+        let shown = Shown::of(&Difference::Rollup(rollup));
+        assert_eq!(shown.place, "pages_15m web 1970-01-01T00:15:00.000Z");
+        assert_eq!(shown.detail, "/a: 2 views by the events, 3 in the rollup");
+    }
+
+    #[test]
+    fn only_the_current_stream_has_a_lag() {
+        let covered = |stream| Coverage {
+            source: SourcePartition::new(stream, "events.web", 0),
+            range: OffsetRange { first: 0, last: 9 },
+            batches: 1,
+            n_events: 10,
+            n_failed: 0,
+            n_lost: 0,
+            n_absent: 0,
+        };
+        let proof = Proof {
+            partitions: vec![covered(1), covered(2)],
+            ..Proof::default()
+        };
+        let mut log = LogCheck::default();
+        log.lag.insert(("events.web".to_owned(), 0), 5);
+        let report = Report::new(proof, &log);
+        let lags: Vec<_> = report.partitions.iter().map(|p| p.lag).collect();
+        assert_eq!(lags, [None, Some(5)]);
+    }
+}
