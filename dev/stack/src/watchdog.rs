@@ -25,7 +25,7 @@ while read -r op arg; do
 " ;;
   esac
 done
-for pid in $pids; do kill -KILL -- "-$pid" 2>/dev/null; done
+for pid in $pids; do kill -s KILL -- "-$pid" 2>/dev/null; done
 printf '%s' "$dirs" | while read -r dir; do
   if [ -n "$dir" ]; then
     # The processes need a moment to die; what they still write would keep the directory alive.
