@@ -25,6 +25,7 @@ pub mod running;
 pub mod source;
 pub mod state;
 pub mod stats;
+pub mod stored;
 pub mod streams;
 pub mod verify;
 

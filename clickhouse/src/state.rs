@@ -54,38 +54,53 @@ struct SeenRow {
 ///
 /// Those of a read.
 pub fn seen(db: &Db, query: &SeenQuery<'_>) -> Result<SeenEvents, Error> {
-    let sql = "SELECT source_id, event_id, toUnixTimestamp64Milli(received_at) AS received_at_ms FROM events \
-               WHERE received_at > fromUnixTimestamp64Milli({after:Int64}, 'UTC') AND platform = {platform:String} \
-               AND key_hash % {partitions:UInt32} = {partition:UInt32} \
-               AND NOT (stream = {stream:UInt32} AND topic = {topic:String} \
-               AND partition = {partition:UInt32} AND offset >= {below:UInt64})";
-    let query = crate::position::of(db, sql, query.source)
-        .param("after", query.after_ms)
-        .param("platform", query.platform)
-        .param("partitions", query.partitions)
-        .param("below", query.below)
-        .with_setting("max_execution_time", SCAN_TIMEOUT.as_secs().to_string());
+    let sql = format!(
+        "SELECT source_id, event_id, toUnixTimestamp64Milli(received_at) AS received_at_ms FROM events \
+         WHERE received_at > fromUnixTimestamp64Milli({{after:Int64}}, 'UTC') AND {MEMBERS}"
+    );
+    let query = members(db, &sql, query).param("after", query.after_ms);
     Ok(SeenEvents {
         cursor: query.fetch()?,
     })
 }
 
-/// Returns the latest `received_at` of the stored events of a partition below an offset, Unix milliseconds; `None`
-/// when there are none. State expires by this, not by a clock.
+/// Returns the latest `received_at` of the events that make up a partition's state, Unix milliseconds; `None` when there
+/// are none. State expires by this, not by a clock. `after_ms` does not count here.
 ///
 /// # Errors
 ///
 /// Those of a read.
-pub async fn latest_received_ms(
-    db: &Db,
-    source: &SourcePartition,
-    below: i64,
-) -> Result<Option<i64>, Error> {
-    let sql = "SELECT toUnixTimestamp64Milli(max(received_at)), count() FROM events \
-               WHERE {SOURCE} AND offset < {below:UInt64}";
-    let (latest, rows): (i64, u64) =
-        db::row(crate::position::of(db, sql, source).param("below", below)).await?;
-    Ok((rows > 0).then_some(latest))
+pub async fn latest_received_ms(db: &Db, query: &SeenQuery<'_>) -> Result<Option<i64>, Error> {
+    // Month by month, so that no more than the latest one is read where there is traffic.
+    let months = db.lookup(
+        "SELECT DISTINCT partition FROM system.parts \
+         WHERE database = currentDatabase() AND table = 'events' AND active ORDER BY partition DESC",
+    );
+    let sql = format!(
+        "SELECT toUnixTimestamp64Milli(max(received_at)), count() FROM events \
+         WHERE toYYYYMM(received_at) = {{month:UInt32}} AND {MEMBERS}"
+    );
+    for month in db::rows::<String>(months).await? {
+        let latest = members(db, &sql, query).param("month", month);
+        let (latest, rows): (i64, u64) = db::within(SCAN_TIMEOUT, latest.fetch_one()).await?;
+        if rows > 0 {
+            return Ok(Some(latest));
+        }
+    }
+    Ok(None)
+}
+
+/// Events that belong to the state, whenever they were received.
+const MEMBERS: &str = "platform = {platform:String} AND key_hash % {partitions:UInt32} = {partition:UInt32} \
+     AND NOT (stream = {stream:UInt32} AND topic = {topic:String} \
+     AND partition = {partition:UInt32} AND offset >= {below:UInt64})";
+
+fn members(db: &Db, sql: &str, query: &SeenQuery<'_>) -> clickhouse::query::Query {
+    crate::position::of(db, sql, query.source)
+        .param("platform", query.platform)
+        .param("partitions", query.partitions)
+        .param("below", query.below)
+        .with_setting("max_execution_time", SCAN_TIMEOUT.as_secs().to_string())
 }
 
 impl SeenEvents {

@@ -124,20 +124,7 @@ impl Evaluator {
         if let Some(refusal) = self.oversized(record) {
             return Err(refusal);
         }
-        for (path, value) in [
-            ("/id", &envelope.id),
-            ("/source", &envelope.source),
-            ("/platform", &envelope.platform),
-        ] {
-            if value.is_empty() {
-                return Err(Refusal::new(
-                    Reason::Protocol,
-                    path,
-                    "envelope",
-                    "not an envelope: this field must not be empty",
-                ));
-            }
-        }
+        check_header(envelope)?;
         let kind =
             EventType::from_name(&envelope.r#type).ok_or_else(|| unknown_type(&envelope.r#type))?;
         let call = decode::call(text, &self.limits)?;
@@ -193,6 +180,31 @@ impl Evaluator {
         };
         failure.payload = record.payload[..record.payload.len().min(kept)].to_vec();
         Verdict::Failed(Box::new(failure))
+    }
+}
+
+/// The collector writes none of this; whatever else writes to its topics might.
+fn check_header(envelope: &Envelope<'_>) -> Result<(), Refusal> {
+    let refused = |path: &str, what: &str| {
+        let message = format!("not an envelope: {what}");
+        Err(Refusal::new(Reason::Protocol, path, "envelope", message))
+    };
+    let needed = [
+        ("/id", &envelope.id),
+        ("/source", &envelope.source),
+        ("/platform", &envelope.platform),
+    ];
+    if let Some((path, _)) = needed.iter().find(|(_, text)| text.is_empty()) {
+        return refused(path, "this field must not be empty");
+    }
+    let optional = [("/agent", &envelope.agent), ("/address", &envelope.address)];
+    match needed
+        .iter()
+        .chain(&optional)
+        .find(|(_, text)| text.contains('\0'))
+    {
+        Some((path, _)) => refused(path, "this field contains the character NUL"),
+        None => Ok(()),
     }
 }
 

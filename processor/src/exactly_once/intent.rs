@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::OffsetRange;
+use weir_clickhouse::OffsetRange;
 
 /// The most bytes an intent may take in Kafka's offset metadata (the broker's own limit is 4,096).
 pub const MAX_METADATA_BYTES: usize = 512;
@@ -41,9 +41,9 @@ pub enum IntentError {
     #[error("intent ends at {last}, before its first offset {first}")]
     Reversed {
         /// The committed offset.
-        first: u64,
+        first: i64,
         /// The declared last offset.
-        last: u64,
+        last: i64,
     },
     /// The intent does not fit the metadata.
     #[error("intent takes {0} bytes, over the limit of {MAX_METADATA_BYTES}")]
@@ -72,7 +72,7 @@ struct Metadata {
 
 #[derive(Serialize, Deserialize)]
 struct Declared {
-    last: u64,
+    last: i64,
     at: i64,
     committed: i64,
     resend: bool,
@@ -120,7 +120,7 @@ impl Mark {
     ///
     /// # Errors
     /// Every variant but [`IntentError::TooLong`]; the text was written by somebody else.
-    pub fn from_metadata(first: u64, text: &str) -> Result<Option<Self>, IntentError> {
+    pub fn from_metadata(first: i64, text: &str) -> Result<Option<Self>, IntentError> {
         if text.is_empty() {
             return Ok(None);
         }

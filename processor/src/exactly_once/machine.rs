@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::{Found, Intent, Mark, OffsetRange, Plan, StopReason, plan};
+use super::{Found, Intent, Mark, Plan, StopReason, plan};
+use weir_clickhouse::OffsetRange;
 
 /// The limits that decide what a replay may resend and how long it waits.
 #[derive(Clone, Debug)]
@@ -35,9 +36,9 @@ impl Default for Rules {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Stored {
     /// Offsets in `events`, in order.
-    pub events: Vec<u64>,
+    pub events: Vec<i64>,
     /// Offsets in `failed_events`, in order.
-    pub failed: Vec<u64>,
+    pub failed: Vec<i64>,
 }
 
 impl Stored {
@@ -48,7 +49,7 @@ impl Stored {
     /// Whether an insert that is still under way could add to this: `failed_events` comes last and in one part, so the
     /// range is complete once it holds rows, or once `events` holds them all.
     fn may_grow(&self, range: OffsetRange) -> bool {
-        self.failed.is_empty() && (self.events.len() as u64) < range.count()
+        self.failed.is_empty() && (self.events.len() as u64) < range.offsets()
     }
 }
 
@@ -58,16 +59,16 @@ pub struct Decided {
     /// What the tables hold: those offsets keep their verdicts, and every other one of the range fails.
     pub stored: Stored,
     /// Offsets whose rows ClickHouse could not read, with its message: they fail, however they are judged.
-    pub unreadable: BTreeMap<u64, String>,
+    pub unreadable: BTreeMap<i64, String>,
 }
 
 /// What the range's records come to, with what was decided taken as it stands.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Judgement {
     /// Offsets to insert into `events`, in order; empty when `events` already holds rows of the range.
-    pub accepted: Vec<u64>,
+    pub accepted: Vec<i64>,
     /// Offsets to insert into `failed_events`, in order; those it already holds are left out.
-    pub failed: Vec<u64>,
+    pub failed: Vec<i64>,
     /// Offsets that Kafka deleted before they were read.
     pub lost: u64,
     /// Offsets that Kafka never delivers (control records, compacted records).
@@ -99,7 +100,7 @@ pub enum Command {
     /// Rebuild deduplication state from stored rows of offsets below this one, unless it stands there. → [`Outcome::Done`]
     LoadState {
         /// The first offset that is not in the state.
-        below: u64,
+        below: i64,
     },
     /// Wait until this time, and until no query of this partition runs in ClickHouse. → [`Outcome::Done`]
     AwaitQuiet {
@@ -113,7 +114,7 @@ pub enum Command {
     /// Gather the next batch, beginning at this offset. → [`Outcome::Collected`]
     Collect {
         /// The batch's first offset.
-        next_offset: u64,
+        next_offset: i64,
     },
     /// Judge the records of the range. → [`Outcome::Judged`]
     Judge {
@@ -146,7 +147,7 @@ pub enum Command {
     /// Commit the next offset, with no intent. → [`Outcome::Done`]
     CommitPosition {
         /// The next offset to read.
-        next_offset: u64,
+        next_offset: i64,
     },
 }
 
@@ -227,7 +228,7 @@ struct Batch {
     events_done: bool,
     decided: Decided,
     judgement: Judgement,
-    pending_unreadable: Option<(u64, String)>,
+    pending_unreadable: Option<(i64, String)>,
 }
 
 #[derive(Debug)]
@@ -240,10 +241,10 @@ enum State {
     Stopped(StopReason),
     Losing(OffsetRange),
     LosingCommit {
-        next_offset: u64,
+        next_offset: i64,
     },
     Ready {
-        next_offset: u64,
+        next_offset: i64,
         loaded: bool,
     },
     Batch(Box<Batch>),
@@ -304,7 +305,7 @@ impl Machine {
                 range: *range,
                 events: 0,
                 failed: 0,
-                lost: range.count(),
+                lost: range.offsets(),
                 absent: 0,
             }),
             State::LosingCommit { next_offset } => Command::CommitPosition {
@@ -429,7 +430,7 @@ impl Batch {
     }
 
     /// The offsets that `events` holds, or will hold, of the range.
-    fn events(&self) -> &[u64] {
+    fn events(&self) -> &[i64] {
         if self.decided.stored.events.is_empty() {
             &self.judgement.accepted
         } else {
@@ -623,7 +624,7 @@ impl Batch {
 impl Command {
     /// Returns the offset and mark that this command commits in `stream`, if it is a commit.
     #[must_use]
-    pub fn commit(&self, stream: u32) -> Option<(u64, Mark)> {
+    pub fn commit(&self, stream: u32) -> Option<(i64, Mark)> {
         match self {
             Self::CommitIntent(intent) => Some((intent.range.first, Mark::Intent(intent.clone()))),
             Self::CommitPosition { next_offset } => Some((*next_offset, Mark::Position { stream })),

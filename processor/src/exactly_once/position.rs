@@ -1,6 +1,7 @@
 //! Where to go on: what a processor that is given a partition reads in Kafka and ClickHouse, and what follows from it.
 
-use super::{Intent, Mark, OffsetRange};
+use super::{Intent, Mark};
+use weir_clickhouse::OffsetRange;
 
 /// What was found at assignment.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -8,19 +9,19 @@ pub struct Found {
     /// The topic's current epoch.
     pub stream: u32,
     /// Kafka's committed offset (the next to read), if any.
-    pub committed: Option<u64>,
+    pub committed: Option<i64>,
     /// What the committed offset's metadata says, if it is Weir's.
     pub mark: Option<Mark>,
     /// The highest `last` in the ledger, if it has rows of this partition.
-    pub ledger_high: Option<u64>,
+    pub ledger_high: Option<i64>,
     /// The highest stored offset above the ledger's, in `events` or `failed_events`.
-    pub highest_above: Option<u64>,
+    pub highest_above: Option<i64>,
     /// Ledger rows of all partitions since the intent was declared: how far the deduplication windows moved.
     pub ledger_rows_since: u64,
     /// The first offset that Kafka still has.
-    pub log_start: u64,
+    pub log_start: i64,
     /// The offset that Kafka will give to the next record.
-    pub log_end: u64,
+    pub log_end: i64,
     /// The time, in Unix milliseconds.
     pub now_ms: i64,
 }
@@ -31,7 +32,7 @@ pub enum Plan {
     /// Go on with fresh batches.
     Continue {
         /// The next offset to read.
-        next_offset: u64,
+        next_offset: i64,
     },
     /// A declared range has no ledger row yet: find out what was decided of it.
     Replay {
@@ -61,9 +62,9 @@ pub enum StopReason {
     )]
     CommittedBeyondLedger {
         /// Kafka's committed offset.
-        committed: u64,
+        committed: i64,
         /// The ledger's next offset.
-        expected: u64,
+        expected: i64,
     },
     /// The topic ends below what was read from it: it was recreated or truncated.
     #[error(
@@ -71,9 +72,9 @@ pub enum StopReason {
     )]
     LogTruncated {
         /// The offset that Kafka will give to the next record.
-        log_end: u64,
+        log_end: i64,
         /// The offset to go on at.
-        next_offset: u64,
+        next_offset: i64,
     },
 }
 
@@ -93,6 +94,20 @@ pub fn plan(found: &Found) -> Plan {
         (None, None) => found.log_start,
     };
 
+    // What was read before must still be there, or the topic is not the one it was.
+    let read_to = [
+        Some(next_offset - 1),
+        intent.map(|intent| intent.range.last),
+        found.highest_above,
+    ];
+    if let Some(last) = read_to.into_iter().flatten().max()
+        && last >= found.log_end
+    {
+        return Plan::Stop(StopReason::LogTruncated {
+            log_end: found.log_end,
+            next_offset: last + 1,
+        });
+    }
     if let Some(intent) = intent
         && intent.range.first == next_offset
     {
@@ -114,12 +129,6 @@ pub fn plan(found: &Found) -> Plan {
         return Plan::Stop(StopReason::CommittedBeyondLedger {
             committed,
             expected: next_offset,
-        });
-    }
-    if found.log_end < next_offset {
-        return Plan::Stop(StopReason::LogTruncated {
-            log_end: found.log_end,
-            next_offset,
         });
     }
     if found.log_start > next_offset {
@@ -151,7 +160,7 @@ mod tests {
         }
     }
 
-    fn intent(stream: u32, first: u64, last: u64) -> Mark {
+    fn intent(stream: u32, first: i64, last: i64) -> Mark {
         Mark::Intent(Intent {
             stream,
             range: OffsetRange { first, last },
@@ -249,6 +258,18 @@ mod tests {
         assert!(matches!(
             plan(&truncated),
             Plan::Stop(StopReason::LogTruncated { log_end: 3, .. })
+        ));
+        let within_the_intent = Found {
+            mark: Some(intent(1, 10, 19)),
+            log_end: 15,
+            ..found()
+        };
+        assert!(matches!(
+            plan(&within_the_intent),
+            Plan::Stop(StopReason::LogTruncated {
+                next_offset: 20,
+                ..
+            })
         ));
     }
 

@@ -1,6 +1,7 @@
 //! The verdicts of one range: what the tables hold stands, the rest is judged.
 
-use super::{Decided, Judgement, OffsetRange};
+use super::{Decided, Judgement};
+use weir_clickhouse::OffsetRange;
 
 /// Whether Kafka delivers an offset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,24 +17,24 @@ pub enum Presence {
 /// The judge of one range, called once for each of its offsets that Kafka delivers or `events` holds, in order.
 pub trait Judge {
     /// Takes note of an event that is stored, so that later repeats of it are seen.
-    fn note_stored(&mut self, offset: u64);
+    fn note_stored(&mut self, offset: i64);
 
     /// Returns whether the record is accepted. Where the range is decided it is asked all the same, for the reason to
     /// store with the failure; `decided` then keeps it from taking note of the event.
-    fn judge(&mut self, offset: u64, decided: bool) -> bool;
+    fn judge(&mut self, offset: i64, decided: bool) -> bool;
 }
 
 /// Settles the verdict of every offset of the range.
 pub fn settle(
     range: OffsetRange,
     decided: &Decided,
-    presence: impl Fn(u64) -> Presence,
+    presence: impl Fn(i64) -> Presence,
     judge: &mut impl Judge,
 ) -> Judgement {
     let stored = &decided.stored;
     let is_decided = !(stored.events.is_empty() && stored.failed.is_empty());
     let mut judgement = Judgement::default();
-    for offset in range.offsets() {
+    for offset in range.first..=range.last {
         if stored.events.binary_search(&offset).is_ok() {
             judge.note_stored(offset);
             continue;
@@ -65,22 +66,22 @@ mod tests {
     /// Accepts even offsets.
     #[derive(Default)]
     struct Even {
-        noted: Vec<u64>,
+        noted: Vec<i64>,
     }
 
     impl Judge for Even {
-        fn note_stored(&mut self, offset: u64) {
+        fn note_stored(&mut self, offset: i64) {
             self.noted.push(offset);
         }
 
-        fn judge(&mut self, offset: u64, _decided: bool) -> bool {
-            offset.is_multiple_of(2)
+        fn judge(&mut self, offset: i64, _decided: bool) -> bool {
+            offset % 2 == 0
         }
     }
 
     const RANGE: OffsetRange = OffsetRange { first: 0, last: 5 };
 
-    fn settle_here(decided: &Decided) -> (Judgement, Vec<u64>) {
+    fn settle_here(decided: &Decided) -> (Judgement, Vec<i64>) {
         let mut judge = Even::default();
         let judgement = settle(RANGE, decided, |_| Presence::Here, &mut judge);
         (judgement, judge.noted)
@@ -103,7 +104,7 @@ mod tests {
             ..Decided::default()
         };
         let (judgement, noted) = settle_here(&decided);
-        assert_eq!(judgement.accepted, [] as [u64; 0]);
+        assert_eq!(judgement.accepted, [] as [i64; 0]);
         assert_eq!(judgement.failed, [0, 3, 4, 5]);
         assert_eq!(noted, [1, 2]);
     }

@@ -1,7 +1,8 @@
 //! Every step × every way to die × every other code × every fault, twice over: one verdict an offset, views equal rows.
 
 use crate::world::{Code, Death, Mutant, Process, STREAM, Table, World};
-use weir_processor::exactly_once::{Mark, OffsetRange};
+use weir_clickhouse::OffsetRange;
+use weir_processor::exactly_once::Mark;
 
 /// Something that happens to the world between a death and the next process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,7 +57,7 @@ fn strike(world: &mut World, fault: Fault) {
             world.committed = world
                 .committed
                 .take()
-                .map(|(offset, _)| (offset.saturating_sub(2), String::new()));
+                .map(|(offset, _)| ((offset - 2).max(0), String::new()));
         }
         Fault::RecordsExpired => world.log_start = 2,
         Fault::TimePasses => world.now_ms += 2 * 3_600_000,
@@ -91,7 +92,7 @@ fn check(world: &mut World) -> Result<(), String> {
     for insert in &late {
         world.apply(insert);
     }
-    let mut verdicts: Vec<u64> = [Table::Events, Table::Failed]
+    let mut verdicts: Vec<i64> = [Table::Events, Table::Failed]
         .iter()
         .filter_map(|table| world.rows.get(table))
         .flatten()
@@ -117,14 +118,16 @@ fn check(world: &mut World) -> Result<(), String> {
         next = row.range.last + 1;
         let held = |table: Table| {
             world.rows.get(&table).map_or(0, |rows| {
-                rows.iter().filter(|o| row.range.contains(**o)).count() as u64
+                rows.iter()
+                    .filter(|o| (row.range.first..=row.range.last).contains(*o))
+                    .count() as u64
             })
         };
         let counted = (held(Table::Events), held(Table::Failed));
         if counted != (row.events, row.failed) {
             return Err(format!("{row:?}, but the tables hold {counted:?}"));
         }
-        if row.events + row.failed + row.lost + row.absent != row.range.count() {
+        if row.events + row.failed + row.lost + row.absent != row.range.offsets() {
             return Err(format!("{row:?} does not account for its range"));
         }
     }
@@ -137,13 +140,18 @@ fn check(world: &mut World) -> Result<(), String> {
 /// Views equal the rows, but for the buckets queued for repair.
 fn check_views(world: &World) -> Result<(), String> {
     let kept = |table: Table| {
-        let mut offsets: Vec<u64> = world
+        let mut offsets: Vec<i64> = world
             .rows
             .get(&table)
             .into_iter()
             .flatten()
             .copied()
-            .filter(|offset| !world.repairs.iter().any(|range| range.contains(*offset)))
+            .filter(|offset| {
+                !world
+                    .repairs
+                    .iter()
+                    .any(|range| (range.first..=range.last).contains(offset))
+            })
             .collect();
         offsets.sort_unstable();
         offsets

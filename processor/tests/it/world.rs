@@ -3,17 +3,18 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use weir_clickhouse::{OffsetRange, SourcePartition};
 use weir_processor::exactly_once::{
-    Command, Decided, Found, Intent, Judge, Judgement, LedgerEntry, Machine, Mark, OffsetRange,
-    Outcome, Presence, Rules, Stored, StreamPartition, settle,
+    Command, Decided, Found, Intent, Judge, Judgement, LedgerEntry, Machine, Mark, Outcome,
+    Presence, Rules, Stored, settle,
 };
 
-pub const STREAM: u32 = 1;
-pub const FIRST_BYTE_MS: i64 = 10_000;
+pub(crate) const STREAM: u32 = 1;
+pub(crate) const FIRST_BYTE_MS: i64 = 10_000;
 
 /// A defect that the model must notice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mutant {
+pub(crate) enum Mutant {
     None,
     /// Inserts carry no deduplication token.
     NoToken,
@@ -28,7 +29,7 @@ pub enum Mutant {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Table {
+pub(crate) enum Table {
     Events,
     ViewA,
     ViewB,
@@ -39,38 +40,38 @@ const TARGETS: [Table; 3] = [Table::Events, Table::ViewA, Table::ViewB];
 
 /// An insert as its bytes left the client.
 #[derive(Clone, Debug)]
-pub struct Insert {
+pub(crate) struct Insert {
     table: Table,
     token: String,
-    offsets: Vec<u64>,
+    offsets: Vec<i64>,
     sent_at_ms: i64,
 }
 
 #[derive(Debug)]
-pub struct World {
-    pub now_ms: i64,
-    pub mutant: Mutant,
-    pub log_start: u64,
-    pub log_end: u64,
-    pub absent: Vec<u64>,
-    pub committed: Option<(u64, String)>,
-    pub rows: BTreeMap<Table, Vec<u64>>,
+pub(crate) struct World {
+    pub(crate) now_ms: i64,
+    pub(crate) mutant: Mutant,
+    pub(crate) log_start: i64,
+    pub(crate) log_end: i64,
+    pub(crate) absent: Vec<i64>,
+    pub(crate) committed: Option<(i64, String)>,
+    pub(crate) rows: BTreeMap<Table, Vec<i64>>,
     tokens: BTreeMap<Table, VecDeque<String>>,
-    pub window: usize,
-    pub ledger: Vec<LedgerEntry>,
-    pub other_ledger_rows: u64,
-    pub repairs: Vec<OffsetRange>,
+    pub(crate) window: usize,
+    pub(crate) ledger: Vec<LedgerEntry>,
+    pub(crate) other_ledger_rows: u64,
+    pub(crate) repairs: Vec<OffsetRange>,
     /// The view that fails at the next insert, and whether one before it was filled.
-    pub failing_view: Option<Table>,
-    pub late: Vec<Insert>,
+    pub(crate) failing_view: Option<Table>,
+    pub(crate) late: Vec<Insert>,
     /// Offsets whose row the engine cannot read.
-    pub unreadable: Vec<u64>,
+    pub(crate) unreadable: Vec<i64>,
     /// The generation that owns the partition: commits of others are refused.
-    pub owner: u32,
+    pub(crate) owner: u32,
 }
 
 impl World {
-    pub fn new(mutant: Mutant) -> Self {
+    pub(crate) fn new(mutant: Mutant) -> Self {
         Self {
             now_ms: 1_000_000,
             mutant,
@@ -91,7 +92,7 @@ impl World {
         }
     }
 
-    fn put(&mut self, table: Table, token: &str, offsets: &[u64]) {
+    fn put(&mut self, table: Table, token: &str, offsets: &[i64]) {
         let tokens = self.tokens.entry(table).or_default();
         if self.mutant != Mutant::NoToken {
             if tokens.iter().any(|known| known == token) {
@@ -106,7 +107,7 @@ impl World {
     }
 
     /// Applies an insert; false when a view failed.
-    pub fn apply(&mut self, insert: &Insert) -> bool {
+    pub(crate) fn apply(&mut self, insert: &Insert) -> bool {
         if insert.offsets.is_empty() {
             return true;
         }
@@ -124,20 +125,20 @@ impl World {
         true
     }
 
-    pub fn forget_tokens(&mut self) {
+    pub(crate) fn forget_tokens(&mut self) {
         self.tokens.clear();
         self.other_ledger_rows += 1_000;
     }
 
     fn stored(&self, range: OffsetRange) -> Stored {
         let of = |table| {
-            let mut offsets: Vec<u64> = self
+            let mut offsets: Vec<i64> = self
                 .rows
                 .get(&table)
                 .into_iter()
                 .flatten()
                 .copied()
-                .filter(|offset| range.contains(*offset))
+                .filter(|offset| (range.first..=range.last).contains(offset))
                 .collect();
             offsets.sort_unstable();
             offsets
@@ -148,7 +149,7 @@ impl World {
         }
     }
 
-    fn highest_above(&self, next: u64) -> Option<u64> {
+    fn highest_above(&self, next: i64) -> Option<i64> {
         [Table::Events, Table::Failed]
             .iter()
             .filter_map(|table| self.rows.get(table))
@@ -161,7 +162,7 @@ impl World {
 
 /// The code that judges: two versions that disagree about most offsets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Code {
+pub(crate) enum Code {
     A,
     B,
     /// Refuses everything.
@@ -171,9 +172,9 @@ pub enum Code {
 struct Verdicts(Code);
 
 impl Judge for Verdicts {
-    fn note_stored(&mut self, _offset: u64) {}
+    fn note_stored(&mut self, _offset: i64) {}
 
-    fn judge(&mut self, offset: u64, _decided: bool) -> bool {
+    fn judge(&mut self, offset: i64, _decided: bool) -> bool {
         match self.0 {
             Code::A => offset % 3 != 1,
             Code::B => offset % 3 != 0,
@@ -183,18 +184,18 @@ impl Judge for Verdicts {
 }
 
 /// One processor: the machine, its code, and what it holds in memory.
-pub struct Process {
-    pub machine: Machine,
+pub(crate) struct Process {
+    pub(crate) machine: Machine,
     code: Code,
     generation: u32,
     judgement: Judgement,
     intent_sent_ms: i64,
-    pub stopped: bool,
+    pub(crate) stopped: bool,
 }
 
 /// How far a step gets before the process dies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Death {
+pub(crate) enum Death {
     /// The step did nothing.
     Before,
     /// The step took effect.
@@ -203,10 +204,10 @@ pub enum Death {
     Late,
 }
 
-const BATCH: u64 = 3;
+const BATCH: i64 = 3;
 
 impl Process {
-    pub fn new(world: &mut World, code: Code) -> Self {
+    pub(crate) fn new(world: &mut World, code: Code) -> Self {
         world.owner += 1;
         Self {
             machine: Machine::new(Rules {
@@ -225,13 +226,13 @@ impl Process {
     }
 
     /// Whether everything in the log is read and accounted for.
-    pub fn is_done(&self, world: &World) -> bool {
+    pub(crate) fn is_done(&self, world: &World) -> bool {
         self.stopped
             || matches!(self.machine.command(), Command::Collect { next_offset } if next_offset >= world.log_end)
     }
 
     /// Takes one step; with a death, no further than that.
-    pub fn step(&mut self, world: &mut World, death: Option<Death>) {
+    pub(crate) fn step(&mut self, world: &mut World, death: Option<Death>) {
         world.now_ms += 1;
         let command = self.machine.command();
         if death == Some(Death::Before) {
@@ -244,12 +245,7 @@ impl Process {
     }
 
     fn token(range: OffsetRange, table: &str) -> String {
-        StreamPartition {
-            stream: STREAM,
-            topic: "events.web".to_owned(),
-            partition: 0,
-        }
-        .token(range, table)
+        SourcePartition::new(STREAM, "events.web", 0).token(range, table)
     }
 
     fn execute(&mut self, world: &mut World, command: &Command, death: Option<Death>) -> Outcome {
@@ -401,7 +397,7 @@ impl Process {
         world: &mut World,
         table: Table,
         token: String,
-        offsets: Vec<u64>,
+        offsets: Vec<i64>,
         death: Option<Death>,
     ) -> Outcome {
         if world.now_ms - self.intent_sent_ms >= FIRST_BYTE_MS && world.mutant != Mutant::NoEpoch {
