@@ -7,7 +7,7 @@
 use crate::decode::excerpt;
 use crate::failure::Reason;
 use crate::normalise::time;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
 
@@ -182,12 +182,22 @@ struct Wire<'a> {
     visitor: Option<Cow<'a, str>>,
     #[serde(borrow, default, skip_serializing_if = "Vec::is_empty")]
     warnings: Vec<Cow<'a, str>>,
-    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        borrow,
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "present"
+    )]
     call: Option<&'a RawValue>,
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     rejected: Option<WireRejected<'a>>,
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     payload: Option<Cow<'a, str>>,
+}
+
+/// Reads a call that is there, `null` included: that is a call as well, if not a good one.
+fn present<'a, D: Deserializer<'a>>(deserializer: D) -> Result<Option<&'a RawValue>, D::Error> {
+    <&RawValue>::deserialize(deserializer).map(Some)
 }
 
 #[derive(Serialize, Deserialize)]

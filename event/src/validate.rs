@@ -95,9 +95,8 @@ fn sent_path(kind: EventType, path: &str) -> Option<String> {
     } else {
         "/context/page"
     };
-    let (field, rest) = path[1.min(path.len())..]
-        .split_once('/')
-        .unwrap_or((path.get(1..)?, ""));
+    let inner = path.strip_prefix('/')?;
+    let (field, rest) = inner.split_once('/').unwrap_or((inner, ""));
     let sent = match field {
         "properties" if has_traits => "/traits".to_owned(),
         "name" if kind == EventType::Track => "/event".to_owned(),
@@ -135,4 +134,85 @@ fn sent_path(kind: EventType, path: &str) -> Option<String> {
     } else {
         format!("{sent}/{rest}")
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn event(kind: EventType) -> Event {
+        let mut event = Event::new(kind);
+        event.source_id = "shop".to_owned();
+        event.platform = "web".to_owned();
+        event.name = kind.as_str().to_owned();
+        event.user_id = "u".to_owned();
+        event
+    }
+
+    #[test]
+    fn schemas_see_the_json_form_and_the_event_gets_back_what_it_lent() {
+        let mut track = event(EventType::Track);
+        for properties in [json!({}), json!({"a": {"b": [1, null]}})] {
+            track.properties = serde_json::from_value(properties).unwrap();
+            let before = track.clone();
+            let instance = Instance::lend(&mut track);
+            assert_eq!(instance.value, serde_json::to_value(&before).unwrap());
+            instance.give_back(&mut track);
+            assert_eq!(track, before);
+        }
+    }
+
+    #[test]
+    fn without_a_schema_for_the_call_there_is_no_event() {
+        let registry = Registry::embedded().unwrap();
+        for kind in EventType::ALL {
+            assert!(registry.latest(kind.as_str()).is_some(), "{kind}");
+        }
+        let dir = std::env::temp_dir().join(format!("weir-event-validate-{}", std::process::id()));
+        std::fs::create_dir_all(dir.join("events/page")).unwrap();
+        let schema = json!({"$schema": "https://json-schema.org/draft/2020-12/schema", "$id": "weir:///events/page/2-0-0.json"});
+        std::fs::write(dir.join("events/page/2-0-0.json"), schema.to_string()).unwrap();
+        let registry = Registry::from_dir(&dir);
+        std::fs::remove_dir_all(&dir).unwrap();
+        let registry = registry.unwrap();
+
+        let refusal = validate(&mut event(EventType::Track), &registry).unwrap_err();
+        assert_eq!(
+            (refusal.reason, &*refusal.errors[0].message),
+            (Reason::SchemaMissing, "there is no schema for track calls")
+        );
+        let mut page = event(EventType::Page);
+        assert_eq!(validate(&mut page, &registry), Ok(()));
+        assert_eq!(page.schema_version, "page/2-0-0");
+    }
+
+    #[test]
+    fn pointers_are_translated_where_client_and_event_differ() {
+        let cases = [
+            (
+                EventType::Identify,
+                "/properties/address/city",
+                Some("/traits/address/city"),
+            ),
+            (EventType::Track, "/properties/total", None),
+            (EventType::Track, "/name", Some("/event")),
+            (EventType::Screen, "/name_sent", Some("/name")),
+            (EventType::Group, "/group_id", Some("/groupId")),
+            (EventType::Track, "/group_id", Some("/context/groupId")),
+            (EventType::Page, "/page_path", Some("/properties/path")),
+            (EventType::Track, "/page_path", Some("/context/page/path")),
+            (
+                EventType::Track,
+                "/utm_campaign",
+                Some("/context/campaign/name"),
+            ),
+            (EventType::Track, "/context/screen/width", None),
+            (EventType::Track, "/", None),
+            (EventType::Track, "", None),
+        ];
+        for (kind, path, expected) in cases {
+            assert_eq!(sent_path(kind, path).as_deref(), expected, "{path}");
+        }
+    }
 }

@@ -271,3 +271,52 @@ fn the_older_dialects_are_understood() {
         1
     );
 }
+
+/// Calls `check` on a schema and the schemas of all properties and items inside it.
+fn visit(schema: &Value, pointer: &str, check: &mut dyn FnMut(&str, &Value)) {
+    check(pointer, schema);
+    let named = schema.get("properties").and_then(Value::as_object);
+    for (name, inner) in named.into_iter().flatten() {
+        visit(inner, &child(&child(pointer, "properties"), name), check);
+    }
+    if let Some(items) = schema.get("items") {
+        visit(items, &child(pointer, "items"), check);
+    }
+}
+
+#[test]
+fn the_embedded_schemas_describe_every_property_and_say_what_else_may_be_there() {
+    for (path, text) in set::embedded().unwrap() {
+        let document: Value = serde_json::from_str(&text).unwrap();
+        assert!(document["title"].is_string(), "{path} has a title");
+        visit(&document, "", &mut |pointer, schema| {
+            let is = |name: &str| {
+                let types = &schema["type"];
+                types == name
+                    || types
+                        .as_array()
+                        .is_some_and(|types| types.contains(&name.into()))
+            };
+            let here = format!("{path}{pointer}");
+            let item = pointer.ends_with("/items");
+            assert!(
+                item || schema["description"].is_string(),
+                "{here} has a description"
+            );
+            assert!(
+                !is("object") || schema["additionalProperties"].is_boolean(),
+                "{here} says what else may be there"
+            );
+            assert!(
+                !is("array") || schema["maxItems"].is_number(),
+                "{here} has an end"
+            );
+            // What is at the top of an event is bounded by the common part.
+            let top = path.starts_with("events/") && pointer.matches('/').count() == 2;
+            assert!(
+                !is("string") || top || schema["maxLength"].is_number(),
+                "{here} has an end"
+            );
+        });
+    }
+}

@@ -7,6 +7,7 @@ mod limits;
 mod parse;
 mod paths;
 mod refusal;
+mod tokens;
 
 pub use limits::Limits;
 pub(crate) use parse::{Parsed, parse};

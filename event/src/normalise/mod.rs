@@ -21,7 +21,7 @@ use fields::{Members, give_back, take_object, take_text};
 use identity::{EventIdForm, VisitorKind};
 use page::Addresses;
 use properties::Leftover;
-use serde_json::{Map, Value};
+use serde_json::Value;
 use weir_schemas::FieldError;
 
 /// Warnings this stage adds to those of the collector.
@@ -210,12 +210,13 @@ fn fill_device_and_library(event: &mut Event) {
     event.locale = take_text(&mut event.context, "locale");
 }
 
-/// Returns what the store's JSON columns would refuse: two values for one path.
+/// Returns what the store's JSON columns would refuse, two values for one path, under the names the client used.
 fn conflicts(event: &Event) -> Vec<FieldError> {
-    let columns: [(&Map<String, Value>, &'static str); 2] = [
-        (&event.properties, "properties"),
-        (&event.context, "context"),
-    ];
+    let properties = match event.r#type {
+        EventType::Identify | EventType::Group => "traits",
+        EventType::Track | EventType::Page | EventType::Screen | EventType::Alias => "properties",
+    };
+    let columns = [(&event.properties, properties), (&event.context, "context")];
     columns
         .into_iter()
         .filter_map(|(map, root)| conflict(map, root))

@@ -64,10 +64,8 @@ pub(crate) fn properties(
     match kind {
         EventType::Identify | EventType::Group => {
             let mut traits = members.object("traits");
-            if kind == EventType::Identify
-                && let Some(Value::Object(more)) = context.remove("traits")
-            {
-                add_missing(&mut traits, more);
+            if kind == EventType::Identify {
+                add_missing(&mut traits, take_object(context, "traits"));
             }
             add_missing(&mut traits, properties);
             traits
