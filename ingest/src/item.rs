@@ -38,9 +38,9 @@ pub(crate) struct Fields<'a> {
     pub(crate) anonymous_id: Option<Cow<'a, str>>,
     /// `userId`.
     pub(crate) user_id: Option<Cow<'a, str>>,
-    /// The JSON of `timestamp`.
+    /// The JSON of `timestamp`, if it is a text or number.
     pub(crate) timestamp: Option<&'a str>,
-    /// The JSON of `originalTimestamp`.
+    /// The JSON of `originalTimestamp`, if it is a text or number.
     pub(crate) original_timestamp: Option<&'a str>,
     /// Whether there is a `nonce`.
     pub(crate) has_nonce: bool,
@@ -103,9 +103,9 @@ impl<'a> Fields<'a> {
                 "messageId" => fields.message_id = id(value),
                 "anonymousId" => fields.anonymous_id = id(value),
                 "userId" => fields.user_id = id(value),
-                "timestamp" => fields.timestamp = present(value),
-                "originalTimestamp" => fields.original_timestamp = present(value),
-                "nonce" => fields.has_nonce = present(value).is_some(),
+                "timestamp" => fields.timestamp = scalar(value),
+                "originalTimestamp" => fields.original_timestamp = scalar(value),
+                "nonce" => fields.has_nonce = scalar(value).is_some_and(|nonce| nonce != "\"\""),
                 "sentAt" => fields.sent_at = json::string(value),
                 "writeKey" => fields.write_key = json::string(value),
                 "context" => fields.context = Some(value),
@@ -117,7 +117,8 @@ impl<'a> Fields<'a> {
 
     /// Says whether the event carries something that two different events would not share.
     pub(crate) fn tells_events_apart(&self) -> bool {
-        self.has_nonce || self.timestamp.is_some() || self.original_timestamp.is_some()
+        let times = [self.timestamp, self.original_timestamp];
+        self.has_nonce || times.into_iter().flatten().any(|time| time != "\"\"")
     }
 
     /// Returns the text of a member of the context.
@@ -144,16 +145,19 @@ pub(crate) fn ranges(object: &str) -> impl Iterator<Item = (Range<usize>, Range<
     })
 }
 
-/// Returns an id: a text that is not empty, or a number as it is written.
+/// Returns an id: a text that is not blank, or a number as it is written.
 fn id(value: &str) -> Option<Cow<'_, str>> {
     if value.starts_with(|first: char| first == '-' || first.is_ascii_digit()) {
         return Some(Cow::Borrowed(value));
     }
-    json::string(value).filter(|text| !text.is_empty())
+    json::string(value).filter(|text| !text.trim().is_empty())
 }
 
-fn present(value: &str) -> Option<&str> {
-    (!matches!(value, "null" | "\"\"")).then_some(value)
+/// Returns the JSON of a text or number.
+fn scalar(value: &str) -> Option<&str> {
+    value
+        .starts_with(|first: char| matches!(first, '"' | '-' | '0'..='9'))
+        .then_some(value)
 }
 
 #[cfg(test)]
@@ -193,7 +197,7 @@ mod tests {
     #[test]
     fn fields_of_the_wrong_type_count_as_absent() {
         let item = Item::read(
-            br#"{"type":1,"messageId":{},"anonymousId":"\ud800","userId":"","timestamp":""}"#,
+            br#"{"type":1,"messageId":{},"anonymousId":"\ud800","userId":" ","timestamp":{},"nonce":""}"#,
         )
         .unwrap();
         assert_eq!(item.fields, Fields::default());
@@ -254,7 +258,7 @@ mod tests {
             let value = serde_json::json!({ &noise: { "messageId": "x" }, "messageId": id, "userId": user });
             let text = value.to_string();
             let item = Item::read(text.as_bytes()).unwrap();
-            let expected = value["messageId"].as_str().filter(|id| !id.is_empty());
+            let expected = value["messageId"].as_str().filter(|id| !id.trim().is_empty());
             prop_assert_eq!(item.fields.message_id.as_deref(), expected);
             let user = value["userId"].to_string();
             prop_assert_eq!(item.fields.user_id.as_deref(), Some(user.as_str()));

@@ -19,6 +19,9 @@ use tower::ServiceExt;
 
 use crate::collect::Peer;
 
+#[cfg(test)]
+mod tests;
+
 /// Most bytes of a request's head.
 const MAX_HEAD_BYTES: usize = 64 << 10;
 

@@ -10,7 +10,7 @@ use std::net::IpAddr;
 use serde_json::value::RawValue;
 use uuid::Uuid;
 use weir_event::envelope::REJECTED_PAYLOAD_MAX_BYTES;
-use weir_event::{Body, Envelope, EnvelopeError, EventType, KeyClass, RejectCode, Rejected};
+use weir_event::{Body, Envelope, EnvelopeError, EventType, KeyClass, RejectCode, Rejected, time};
 
 use crate::address;
 use crate::item::{self, Fields, Flaw, Item};
@@ -361,10 +361,10 @@ pub(crate) fn reject_too_large(record: &Record) -> Option<Record> {
     })
 }
 
-/// Returns the time the client says the event happened, Unix milliseconds.
+/// Returns the time the client says the event happened, Unix milliseconds, as the processor reads it.
 fn client_time_ms(fields: &Fields<'_>) -> Option<i64> {
     let text = fields.timestamp.or(fields.original_timestamp)?;
-    crate::json::string(text).and_then(|text| weir_common::time::parse_rfc3339(&text))
+    time::from_json(&serde_json::from_str(text).ok()?)
 }
 
 /// Returns the id of an event that has none of its own but tells itself apart: the same for every try, whatever

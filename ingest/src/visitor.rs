@@ -10,7 +10,7 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use uuid::Uuid;
-use weir_event::KeyClass;
+use weir_event::{KeyClass, time};
 
 const FILE_NAME: &str = "visitor.secret";
 
@@ -126,19 +126,11 @@ fn random_bytes() -> blake3::Hash {
 }
 
 /// Returns the UTC day an event counts for, as days since 1970: the client's if its clock is believable, else the
-/// day of arrival.
+/// day of arrival. The event's own time is found in the same way.
 pub(crate) fn day(client_ms: Option<i64>, received_at_ms: i64, class: KeyClass) -> i64 {
-    const HOUR_MS: i64 = 3_600_000;
-    let past = match class {
-        KeyClass::Browser | KeyClass::Mobile => 7 * DAY_MS,
-        // Twenty years, for imports.
-        KeyClass::Server => 7305 * DAY_MS,
-    };
-    let believable = received_at_ms - past..=received_at_ms + HOUR_MS;
-    let ms = client_ms
-        .filter(|ms| believable.contains(ms))
-        .unwrap_or(received_at_ms);
-    ms.div_euclid(DAY_MS)
+    time::settle(client_ms, received_at_ms, class)
+        .ts_ms
+        .div_euclid(DAY_MS)
 }
 
 #[cfg(test)]
