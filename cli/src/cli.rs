@@ -28,6 +28,7 @@ pub(crate) struct Cli {
 
 /// Flags of every command.
 #[derive(Debug, Args)]
+#[command(next_help_heading = "Options of every command")]
 pub(crate) struct Global {
     /// TOML file with settings [default: ./weir.toml if it is there]
     #[arg(long, value_name = "FILE", env = "WEIR_CONFIG", global = true)]
@@ -64,6 +65,7 @@ pub(crate) enum Command {
     /// Shows page views, visitors and top pages
     Stats(commands::stats::StatsArgs),
     /// Proves that every record was stored exactly once and every rollup equals its events
+    #[command(long_about = commands::verify::ABOUT)]
     Verify(commands::verify::VerifyArgs),
     /// Shows events as they come out of the processor
     #[command(subcommand)]

@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use weir_common::config::ConfigError;
+use weir_common::telemetry::LogError;
 
 /// Exit codes, for `--help`.
 pub(crate) const HELP: &str = "\
@@ -48,9 +49,42 @@ pub(crate) fn code_of(error: &anyhow::Error) -> u8 {
         return 1;
     }
     let usage = |cause: &(dyn std::error::Error + 'static)| {
-        cause.is::<ConfigError>() || matches!(cause.downcast_ref(), Some(Failure::Usage(_)))
+        use weir_ingest::Error as Ingest;
+        use weir_processor::Error as Processor;
+        cause.is::<ConfigError>()
+            || cause.is::<LogError>()
+            || matches!(cause.downcast_ref(), Some(Failure::Usage(_)))
+            || matches!(
+                cause.downcast_ref(),
+                Some(Ingest::Config(_) | Ingest::Sources(_) | Ingest::Kafka(_))
+            )
+            || matches!(
+                cause.downcast_ref(),
+                Some(Processor::Config(_) | Processor::UnknownTopic(..) | Processor::Schemas(_))
+            )
     };
     if causes().any(usage) { 2 } else { 3 }
+}
+
+/// Returns what to do about an error, where its message does not say so itself.
+pub(crate) fn hint(error: &anyhow::Error) -> Option<&'static str> {
+    const UNKNOWN_TABLE: u32 = 60;
+    const UNKNOWN_DATABASE: u32 = 81;
+    const AUTHENTICATION: [u32; 4] = [192, 193, 194, 516];
+    let mut causes = error.chain();
+    causes.find_map(|cause| match cause.downcast_ref()? {
+        weir_clickhouse::Error::Server { code, .. } => match *code {
+            UNKNOWN_TABLE | UNKNOWN_DATABASE => Some("`weir migrate up` creates database and tables"),
+            code if AUTHENTICATION.contains(&code) => {
+                Some("check clickhouse.user and clickhouse.password (`weir config show`)")
+            }
+            _ => None,
+        },
+        weir_clickhouse::Error::Transport(_) | weir_clickhouse::Error::Timeout { .. } => {
+            Some("check that it runs; `cargo dev up` starts a local stack, which commands find by themselves")
+        }
+        _ => None,
+    })
 }
 
 #[cfg(test)]
@@ -65,5 +99,26 @@ mod tests {
         assert_eq!(code_of(&failed(Failure::Declined("no".to_owned()))), 1);
         assert_eq!(code_of(&failed(Failure::Usage("no".to_owned()))), 2);
         assert_eq!(code_of(&anyhow!("broken")), 3);
+    }
+
+    #[test]
+    fn settings_that_a_role_refuses_are_usage_errors() {
+        let config = weir_ingest::IngestConfig {
+            max_requests: 0,
+            ..weir_ingest::IngestConfig::default()
+        };
+        let refused = weir_ingest::Error::from(config.check().unwrap_err());
+        assert_eq!(code_of(&anyhow!(refused)), 2);
+    }
+
+    #[test]
+    fn missing_tables_and_wrong_passwords_come_with_a_hint() {
+        let hint_for = |code| {
+            let message = String::new();
+            hint(&anyhow!(weir_clickhouse::Error::Server { code, message }).context("more"))
+        };
+        assert!(hint_for(60).unwrap().contains("weir migrate up"));
+        assert!(hint_for(516).unwrap().contains("clickhouse.password"));
+        assert_eq!(hint_for(62), None);
     }
 }

@@ -35,8 +35,9 @@ fn main() -> ExitCode {
         Ok(outcome) => outcome.into(),
         Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
+            let hint = exit::hint(&error).map_or_else(String::new, |hint| format!("\n  {hint}"));
             // Nothing is left to be told if stderr is closed as well.
-            drop(writeln!(std::io::stderr(), "weir: {error:#}"));
+            drop(writeln!(std::io::stderr(), "weir: {error:#}{hint}"));
             ExitCode::from(exit::code_of(&error))
         }
     }

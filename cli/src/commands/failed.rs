@@ -137,7 +137,8 @@ async fn count_reasons(db: &Db, args: &LsArgs) -> Result<Vec<ReasonCount>, weir_
 async fn list(db: &Db, args: &LsArgs) -> Result<Vec<FailedRow>, weir_clickhouse::Error> {
     // A payload need not be UTF-8: it may be the very reason.
     let sql = format!(
-        "SELECT toUnixTimestamp64Milli(received_at) AS received_at_ms, source_id, type, name, event_id, reason, errors, \
+        "SELECT toUnixTimestamp64Milli(received_at) AS received_at_ms, source_id, type, name, event_id, reason, \
+         arrayMap(error -> (error.path, error.keyword, error.message), errors) AS errors, \
          stream, topic, partition, offset, toValidUTF8(payload) AS payload \
          FROM failed_events WHERE {CONDITION} \
          ORDER BY received_at DESC, topic, partition, offset DESC LIMIT {{limit:UInt64}}"

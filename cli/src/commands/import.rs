@@ -15,7 +15,7 @@ use weir_common::time::{now_ms, rfc3339};
 
 use crate::cli::Output;
 use crate::exit::{Failure, Outcome};
-use crate::import::{Imported, Input, Plan, Rejects, Scan, Sender, scan, send};
+use crate::import::{Imported, Input, Plan, Rejects, Scan, SendError, Sender, scan, send};
 use crate::output::{self, Format, Rows, count};
 use crate::settings::Settings;
 
@@ -133,6 +133,9 @@ pub(crate) async fn run(settings: &Settings, command: ImportCommand) -> Result<O
     }
     let plan = plan(settings, &args)?;
     let memory = Memory::open(settings, &args).await?;
+    // Before a large file is read for nothing.
+    let probed = plan.sender.probe().await.map_err(anyhow::Error::from);
+    probed.map_err(|error| explain(error, "the log"))?;
     let mut report = Report {
         source: args.source.clone(),
         files: Vec::new(),
@@ -148,9 +151,7 @@ pub(crate) async fn run(settings: &Settings, command: ImportCommand) -> Result<O
         let begun = Instant::now();
         let (kept, imported) = send(input, found.events(), &plan, rejects).await;
         rejects = kept;
-        let imported = imported.with_context(|| {
-            format!("{name} was not imported whole; run the same command again to go on")
-        })?;
+        let imported = imported.map_err(|error| explain(error, name))?;
         let seconds = begun.elapsed().as_secs_f64();
         report
             .files
@@ -166,6 +167,18 @@ pub(crate) async fn run(settings: &Settings, command: ImportCommand) -> Result<O
     } else {
         Outcome::Fine
     })
+}
+
+/// Says what an import that broke off means, and what to do.
+fn explain(error: anyhow::Error, name: &str) -> anyhow::Error {
+    match error.downcast_ref() {
+        Some(SendError::Refused { status, .. }) if status.is_client_error() => {
+            Failure::Usage(error.to_string()).into()
+        }
+        _ => error.context(format!(
+            "{name} was not imported whole; run the same command again to go on"
+        )),
+    }
 }
 
 /// Reads a file once, beside the runtime's threads.

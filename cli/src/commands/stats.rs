@@ -19,18 +19,21 @@ const UNKNOWN_TIME_ZONE: [u32; 3] = [1001, 36, 43];
 
 const DEFINITIONS: &str = "\
 What the numbers mean:
-  page views   accepted `page` calls whose time (`ts`) lies in the period; a repeat of an event id within
-               the deduplication window is no second view
-  visitors     distinct visitors among those page views: by anonymous id, else user id, else the cookieless id
-               of address and agent, which is another one every UTC day. Exact up to about 2,000, an estimate
-               within about half a percent above. The visitors of a period are not the sum of its days'
-  bots         page views whose agent is a known crawler or absent; left out unless --include-bots
+  page views   accepted `page` calls whose time (`ts`) lies in the period; a repeat
+               of an event id within the deduplication window is no second view
+  visitors     distinct visitors among those page views: by anonymous id, else user
+               id, else the cookieless id of address and agent, which changes with
+               the UTC day. Exact up to about 2,000, above an estimate within about
+               half a percent. A period's visitors are not the sum of its days'
+  bots         page views whose agent is a known crawler or absent; left out unless
+               --include-bots
   top pages    most page views first, equal ones by path
-  period       from --from up to, and without, --to, in whole quarters of an hour; a day begins at midnight in
-               the time zone, and a date in --to is the last day that counts
+  period       from --from up to, and without, --to, in whole quarters of an hour; a
+               date begins at midnight in the time zone, and one in --to is included
   days, hours  those of the time zone; ones without page views are left out
 
-The numbers come from the rollups traffic_15m and pages_15m; `weir verify` proves them equal to the events.";
+The numbers come from the rollups traffic_15m and pages_15m; `weir verify` proves them \
+equal to the events.";
 
 /// Flags of `weir stats`.
 #[derive(Debug, Args)]
@@ -261,7 +264,7 @@ impl<'a> Zone<'a> {
                 "--timezone {}: expected an IANA name such as Europe/Vienna",
                 self.name
             ))),
-            _ => anyhow!(error).context("cannot compute with time zones"),
+            _ => anyhow!(error),
         }
     }
 }

@@ -14,7 +14,7 @@ use tokio::sync::mpsc;
 
 pub(crate) use input::Input;
 pub(crate) use rejects::Rejects;
-pub(crate) use send::Sender;
+pub(crate) use send::{SendError, Sender};
 
 use access_log::Line;
 use input::{Lines, MAX_LINE_BYTES, RawLine};

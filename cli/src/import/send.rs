@@ -103,6 +103,21 @@ impl Sender {
         }
     }
 
+    /// Sends a batch without events, which shows whether the collector is there and knows the key.
+    ///
+    /// # Errors
+    /// As [`Sender::send_all`].
+    pub(crate) async fn probe(&self) -> Result<(), SendError> {
+        let answer = self.post(&[], &mut 0).await?;
+        if answer.status.is_success() {
+            return Ok(());
+        }
+        Err(SendError::Refused {
+            status: answer.status,
+            message: explain(&answer),
+        })
+    }
+
     /// Sends every batch that comes out of `batches`, `parallel` at a time, and reports each to
     /// `progress`.
     ///

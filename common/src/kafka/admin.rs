@@ -21,12 +21,12 @@ const TIMEOUT: Duration = Duration::from_secs(15);
 #[derive(Debug, thiserror::Error)]
 pub enum AdminError {
     /// No broker answered in time: check the address and that Kafka runs.
-    #[error("cannot reach Kafka at {brokers}")]
+    #[error("no broker answers at {brokers} ({reason}): check the address and that Kafka runs")]
     Unreachable {
         /// The bootstrap servers that were tried.
         brokers: String,
         /// librdkafka's reason.
-        source: KafkaError,
+        reason: RDKafkaErrorCode,
     },
     /// The client's own settings are wrong.
     #[error("the Kafka client's settings are refused")]
@@ -112,7 +112,7 @@ impl Admin {
         let metadata = self
             .blocking(|consumer| consumer.fetch_metadata(None, TIMEOUT))
             .await
-            .map_err(|error| self.explain("list topics", error))?;
+            .map_err(|error| self.explain("list topics", &error))?;
         let layout = |topic: &rdkafka::metadata::MetadataTopic| {
             let partitions = topic.partitions();
             let replication = partitions.first().map_or(0, |first| first.replicas().len());
@@ -148,7 +148,7 @@ impl Admin {
             .client
             .create_topics([&topic], &options)
             .await
-            .map_err(|error| self.explain(&operation, error))?;
+            .map_err(|error| self.explain(&operation, &error))?;
         match results.into_iter().next() {
             Some(Err((_, RDKafkaErrorCode::TopicAlreadyExists))) => Ok(false),
             Some(Err((_, code))) => Err(AdminError::Refused {
@@ -176,7 +176,7 @@ impl Admin {
             .client
             .describe_configs(&resources, &options)
             .await
-            .map_err(|error| self.explain("describe topics", error))?;
+            .map_err(|error| self.explain("describe topics", &error))?;
         let mut configs = BTreeMap::new();
         for (topic, result) in topics.iter().zip(results) {
             let resource = result.map_err(|code| AdminError::Refused {
@@ -202,7 +202,7 @@ impl Admin {
             .blocking(move |consumer| consumer.fetch_watermarks(&name, partition, TIMEOUT))
             .await
             .map_err(|error| {
-                self.explain(&format!("read offsets of {topic}/{partition}"), error)
+                self.explain(&format!("read offsets of {topic}/{partition}"), &error)
             })?;
         Ok(Watermarks { start, end })
     }
@@ -231,7 +231,7 @@ impl Admin {
             consumer.committed_offsets(list, TIMEOUT)
         })
         .await
-        .map_err(|error| self.explain(&format!("read offsets of group {group}"), error))?;
+        .map_err(|error| self.explain(&format!("read offsets of group {group}"), &error))?;
         let committed = (0..partitions).map(|partition| {
             let element = found.find_partition(topic, partition);
             Committed {
@@ -253,17 +253,17 @@ impl Admin {
         run_blocking(Arc::clone(&self.consumer), ask).await
     }
 
-    fn explain(&self, operation: &str, error: KafkaError) -> AdminError {
+    fn explain(&self, operation: &str, error: &KafkaError) -> AdminError {
         match error.rdkafka_error_code() {
             Some(
-                RDKafkaErrorCode::BrokerTransportFailure
+                reason @ (RDKafkaErrorCode::BrokerTransportFailure
                 | RDKafkaErrorCode::AllBrokersDown
                 | RDKafkaErrorCode::OperationTimedOut
                 | RDKafkaErrorCode::Resolve
-                | RDKafkaErrorCode::TimedOutQueue,
+                | RDKafkaErrorCode::TimedOutQueue),
             ) => AdminError::Unreachable {
                 brokers: self.brokers.clone(),
-                source: error,
+                reason,
             },
             _ => AdminError::Refused {
                 operation: operation.to_owned(),

@@ -22,23 +22,27 @@ use crate::settings::Settings;
 use log::PartitionLog;
 use report::Report;
 
-const ABOUT: &str = "\
+/// What the command proves, for its help.
+pub(crate) const ABOUT: &str = "\
 Proves, from Kafka's offsets and ClickHouse alone, that every record was stored exactly once and that every \
 rollup equals its events. May run at any time, under load as well: the proof is up to the end of the ledger \
 at its start, and the range it covers is printed.
 
-  ledger    the batches of a partition follow each other without gap or overlap, from Kafka's first record on,
-            and their counts add up
-  rows      events and failed_events hold, for each batch, as many rows as the ledger says, each offset once
-  rollups   every bucket equals what its events give; a difference is looked at again until no batch landed
-            in between
-  Kafka     a topic does not end below what was read from it, and keeps what was not read yet
+  ledger   a partition's batches follow each other without gap or overlap, from
+           Kafka's first record on, and their counts add up
+  rows     events and failed_events hold as many rows of each batch as the ledger
+           says, each offset once
+  rollups  every bucket equals what its events give; a difference is looked at
+           again until no batch landed in between
+  Kafka    a topic does not end below what was read from it, and still holds what
+           was not read yet
 
-Records that Kafka deleted before they were read are lost and known to be: they are reported, and no difference.";
+Records that Kafka deleted before they were read are lost and known to be: they are reported, and are no \
+difference.";
 
 /// Flags of `weir verify`.
 #[derive(Debug, Args)]
-#[command(long_about = ABOUT, after_help = "Exit code 1 means differences; each names what to do about it.")]
+#[command(after_help = "Exit code 1 means differences; each names what to do about it.")]
 pub(crate) struct VerifyArgs {
     /// Adds to rollups what they lack, then compares again
     #[arg(long)]

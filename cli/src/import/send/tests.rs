@@ -198,9 +198,10 @@ async fn a_refused_key_ends_it_at_once() {
         r#"{"message":"unknown key","hint":"check"}"#,
     );
     let collector = collector(vec![], refusal).await;
+    let expected = "the collector refused with status 401 Unauthorized: unknown key (check)";
     let error = send(&collector, 10, LONG).await.unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "the collector refused with status 401 Unauthorized: unknown key (check)"
-    );
+    assert_eq!(error.to_string(), expected);
+    let key = HeaderValue::from_static("secret");
+    let sender = Sender::new(collector.uri.clone(), key, LONG);
+    assert_eq!(sender.probe().await.unwrap_err().to_string(), expected);
 }
