@@ -76,6 +76,7 @@ pub struct Connection {
     sender: Option<SendRequest<Full<Bytes>>>,
     driver: JoinHandle<()>,
     path: String,
+    query_start: usize,
     headers: HeaderMap,
     last_used: Instant,
 }
@@ -194,6 +195,7 @@ impl Inserter {
                 }
             }),
             path: self.path.clone(),
+            query_start: self.uri.path().len() + 1,
             headers: self.headers.clone(),
             last_used: Instant::now(),
         })
@@ -280,7 +282,7 @@ impl Connection {
             insert.table, insert.columns
         );
         let mut query =
-            url::form_urlencoded::Serializer::for_suffix(self.path.clone(), self.path.len());
+            url::form_urlencoded::Serializer::for_suffix(self.path.clone(), self.query_start);
         query.append_pair("query", &statement);
         query.append_pair("query_id", &insert.query_id);
         query.append_pair("insert_deduplication_token", &insert.token);
