@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 
-use crate::progress;
+use crate::{process, progress};
 
 /// The oldest Java that Kafka's broker runs on.
 const JAVA: u32 = 17;
@@ -190,17 +190,15 @@ fn run(artifact: &Artifact, directory: &Path) -> Result<()> {
     }
     progress::line(&format!("fetching {}, once …", artifact.title));
     let started = Instant::now();
-    let output = match Command::new(artifact.tool.program)
+    let mut command = Command::new(artifact.tool.program);
+    command
         .args(artifact.arguments)
         .current_dir(directory)
-        .stdin(Stdio::null())
-        .output()
-    {
+        .stderr(Stdio::piped());
+    let output = match process::output(&mut command) {
         Ok(output) => output,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            bail!("{}", artifact.tool.advice);
-        }
-        Err(error) => return Err(error).context(format!("cannot run {}", artifact.tool.program)),
+        Err(error) if is_not_found(&error) => bail!("{}", artifact.tool.advice),
+        Err(error) => return Err(error.context(format!("cannot run {}", artifact.tool.program))),
     };
     if !output.status.success() {
         bail!(
@@ -214,6 +212,12 @@ fn run(artifact: &Artifact, directory: &Path) -> Result<()> {
     }
     progress::step(&format!("fetched {}", artifact.title), started);
     Ok(())
+}
+
+fn is_not_found(error: &anyhow::Error) -> bool {
+    error
+        .downcast_ref::<std::io::Error>()
+        .is_some_and(|error| error.kind() == std::io::ErrorKind::NotFound)
 }
 
 fn remove(directory: &Path) -> Result<()> {

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
-use crate::progress;
+use crate::{process, progress};
 
 /// Cargo's profile to build with.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
@@ -101,7 +101,6 @@ fn build(wanted: &[Binary], profile: Profile) -> Result<Vec<(Binary, PathBuf)>> 
             "--message-format=json-render-diagnostics",
         ])
         .current_dir(&workspace)
-        .stdin(Stdio::null())
         .stderr(Stdio::inherit());
     for binary in wanted {
         command.args(["--bin", binary.name()]);
@@ -109,7 +108,7 @@ fn build(wanted: &[Binary], profile: Profile) -> Result<Vec<(Binary, PathBuf)>> 
     if profile == Profile::Release {
         command.arg("--release");
     }
-    let output = command.output().with_context(|| {
+    let output = process::output(&mut command).with_context(|| {
         format!(
             "cannot run {}: the stack builds Weir's binaries with cargo",
             cargo.display()

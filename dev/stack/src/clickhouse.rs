@@ -89,9 +89,9 @@ impl ClickHouse {
     /// # Errors
     /// The engine cannot be fetched, the server does not build or start, or the real one refuses.
     pub fn start(options: StartOptions) -> Result<Self> {
-        match std::env::var("WEIR_CLICKHOUSE_URL") {
-            Ok(url) if !url.is_empty() => Self::external(&url, options),
-            _ => Self::own(options),
+        match external() {
+            Some(url) => Self::external(&url, options),
+            None => Self::own(options),
         }
     }
 
@@ -144,7 +144,6 @@ impl ClickHouse {
     }
 
     fn external(url: &str, options: StartOptions) -> Result<Self> {
-        let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
         let credentials = options.credentials.unwrap_or_else(Credentials::random);
         let database = format!("weir_{}", credentials.suffix);
         let given_reader = variable("WEIR_CLICKHOUSE_READER_USER");
@@ -280,6 +279,15 @@ impl ClickHouse {
         }
         Ok(answer.body)
     }
+}
+
+/// Returns the address of the real server to use, if one is named.
+pub(crate) fn external() -> Option<String> {
+    variable("WEIR_CLICKHOUSE_URL")
+}
+
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
 impl Drop for ClickHouse {

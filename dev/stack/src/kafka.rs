@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -12,7 +12,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use uuid::Uuid;
 
 use crate::data::DataDir;
-use crate::process::Program;
+use crate::process::{self, Program};
 use crate::service::Service;
 use crate::wait::Check;
 use crate::{artifacts, ports};
@@ -208,7 +208,8 @@ fn settings(
 
 /// Writes the node's identity into its data directory.
 fn format(java: &Path, classpath: &str, properties: &Path) -> Result<()> {
-    let output = Command::new(java)
+    let mut command = Command::new(java);
+    command
         // Half the start-up time of a virtual machine that is about to end.
         .args([
             "-XX:+UseSerialGC",
@@ -219,8 +220,8 @@ fn format(java: &Path, classpath: &str, properties: &Path) -> Result<()> {
         .args(["kafka.tools.StorageTool", "format", "--ignore-formatted"])
         .args(["--cluster-id", &cluster_id(), "--config"])
         .arg(properties)
-        .output()
-        .context("cannot run java")?;
+        .stderr(Stdio::piped());
+    let output = process::output(&mut command).context("cannot run java")?;
     if !output.status.success() {
         bail!(
             "Kafka's storage tool failed ({}):\n{}{}",

@@ -5,7 +5,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -218,6 +218,23 @@ impl Drop for Process {
         // Nobody is left to hear of a failure, and the watchdog tries again at the end of this process.
         drop(self.kill());
     }
+}
+
+/// Runs a command to its end, which comes at the latest with this process's. Its standard output is captured.
+///
+/// # Errors
+/// It cannot be started.
+pub(crate) fn output(command: &mut Command) -> Result<Output> {
+    let child = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .process_group(0)
+        .spawn()?;
+    let pid = child.id();
+    watchdog::guard(pid)?;
+    let output = child.wait_with_output();
+    watchdog::release(pid)?;
+    Ok(output?)
 }
 
 /// Returns when a process was started, in clock ticks since boot; `None` if it ended.

@@ -16,7 +16,7 @@ use crate::description::{ClickHouseAccess, Description};
 use crate::kafka::Kafka;
 use crate::roles::{Role, RoleProcess, RoleSpec};
 use crate::service::Service;
-use crate::{clickhouse, kafka, ports, progress, sources};
+use crate::{artifacts, clickhouse, kafka, ports, progress, sources};
 
 /// Which ports to listen on.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -79,6 +79,12 @@ impl Stack {
     /// # Errors
     /// Something does not build or start; the message holds the end of its log.
     pub fn start(mut options: StackOptions) -> Result<Self> {
+        // Before the build, which may take minutes: what is missing should be known at once.
+        artifacts::java()?;
+        artifacts::kafka_jars()?;
+        if clickhouse::external().is_none() {
+            artifacts::libchdb()?;
+        }
         let binaries = binaries::binaries(&[Binary::Weir, Binary::ChdbServer], options.profile)?;
         let weir = binaries.into_iter().next().context("no weir was built")?;
         let data = DataDir::open(options.data.clone())?;

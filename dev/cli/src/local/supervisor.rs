@@ -9,7 +9,7 @@ use anyhow::Result;
 use weir_stack::{Service, Stack, progress};
 
 use super::place::{self, Found};
-use super::record::Record;
+use super::record::{Record, remove};
 
 /// How often the children are looked at.
 const INTERVAL: Duration = Duration::from_millis(250);
@@ -111,6 +111,7 @@ impl Supervisor {
 /// A file cannot be removed.
 pub(crate) fn clean(data: &Path) -> Result<()> {
     place::withdraw(data)?;
+    remove(&data.join("stack.json"))?;
     Record::remove(data)
 }
 
