@@ -14,12 +14,12 @@ FROM
     SELECT false AS stored, source_id, is_bot, toStartOfFifteenMinutes(ts) AS bucket,
         count() AS views, uniqCombined64State(visitor_id) AS visitors
     FROM events
-    WHERE type = 'page' AND toDate(ts) = {day:Date}
+    WHERE type = 'page' AND toDate(ts) = toDate(toDateTime({day:Int64}, 'UTC'))
     GROUP BY source_id, is_bot, bucket
     UNION ALL
     SELECT true AS stored, source_id, is_bot, bucket, views, visitors
     FROM traffic_15m
-    WHERE toDate(bucket) = {day:Date}
+    WHERE toDate(bucket) = toDate(toDateTime({day:Int64}, 'UTC'))
 )
 GROUP BY source_id, is_bot, bucket
 HAVING expected_views != stored_views OR expected_visitors != stored_visitors

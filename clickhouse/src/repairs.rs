@@ -68,7 +68,7 @@ pub async fn mend(db: &Db, day: i64) -> Result<(), Error> {
     for sql in [queries::REPAIR_TRAFFIC, queries::REPAIR_PAGES] {
         let query = db
             .lookup(sql)
-            .param("day", crate::verify::date(day))
+            .param("day", day)
             // Two corrections may well be equal.
             .with_setting("insert_deduplicate", "0")
             .with_setting("max_execution_time", SCAN_TIMEOUT.as_secs().to_string());

@@ -14,8 +14,6 @@ use crate::position::{self, LedgerEnd};
 use crate::repairs;
 use crate::source::{OffsetRange, SourcePartition};
 
-pub(crate) use rollups::date;
-
 /// How to verify.
 #[derive(Clone, Debug)]
 pub struct Options {

@@ -34,12 +34,6 @@ struct Differing {
     stored_visitors: u64,
 }
 
-/// Returns a UTC day by its first moment, as a date for a query.
-pub(crate) fn date(day: i64) -> i32 {
-    // Days beyond the type have no events: `ts` is held within it.
-    i32::try_from(day.div_euclid(DAY_SECONDS)).unwrap_or(i32::MAX)
-}
-
 /// Compares every day's rollups with its events and adds what it finds to the report.
 pub(super) async fn compare(db: &Db, options: &Options, report: &mut Report) -> Result<(), Error> {
     let days = days(db).await?;
@@ -116,7 +110,7 @@ async fn look(db: &Db, day: i64, limit: u64) -> Result<Vec<RollupDifference>, Er
     for (rollup, sql) in ROLLUPS {
         let query = db
             .lookup(sql)
-            .param("day", date(day))
+            .param("day", day)
             .param("limit", limit)
             .with_setting("max_execution_time", SCAN_TIMEOUT.as_secs().to_string());
         let rows: Vec<Differing> = db::within(SCAN_TIMEOUT, query.fetch_all()).await?;
