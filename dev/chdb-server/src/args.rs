@@ -83,6 +83,10 @@ pub(crate) struct Args {
     #[arg(long, env = "WEIR_CHDB_READY_FILE", value_name = "FILE")]
     pub(crate) ready_file: Option<PathBuf>,
 
+    /// End as by SIGTERM when standard input closes, hence with the parent process, however that ends
+    #[arg(long)]
+    pub(crate) until_stdin_closes: bool,
+
     /// How long statements may go on after SIGTERM or SIGINT before they are cancelled, in seconds
     #[arg(long, env = "WEIR_CHDB_SHUTDOWN_TIMEOUT", value_name = "SECONDS", default_value = "5",
         value_parser = seconds)]

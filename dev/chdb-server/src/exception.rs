@@ -93,23 +93,29 @@ impl Exception {
         }
     }
 
-    /// Takes over an exception of the engine, which appends its version to some and not to others.
+    /// Takes over an exception of the engine, which wraps some into each other and appends its version to some.
     pub(crate) fn from_engine(message: &str) -> Self {
-        let message = message.trim_end();
+        let mut message = message.trim_end();
+        while let Some((_, inner)) = message.split_once(" DB::Exception: ")
+            && inner.starts_with("Code: ")
+        {
+            message = inner;
+        }
+        if let Some(at) = message.rfind(" (version ")
+            && message[..at].ends_with(')')
+        {
+            message = &message[..at];
+        }
         let code = message
             .strip_prefix("Code: ")
             .and_then(|rest| rest.split_once('.'))
             .and_then(|(number, _)| number.parse().ok());
-        let Some(code) = code else {
-            return Self::new(Code::UnknownException, message.trim_end_matches('.'));
-        };
-        let without_version = message
-            .rfind(" (version ")
-            .filter(|at| !message[at + 1..].trim_end_matches(')').contains(") "))
-            .map_or(message, |at| &message[..at]);
-        Self {
-            code,
-            message: without_version.to_owned(),
+        match code {
+            Some(code) => Self {
+                code,
+                message: message.to_owned(),
+            },
+            None => Self::new(Code::UnknownException, message.trim_end_matches('.')),
         }
     }
 

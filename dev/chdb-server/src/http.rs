@@ -217,8 +217,8 @@ struct Kill {
 
 impl Kill {
     fn on_disconnect(server: &Server, request: &Request) -> Self {
-        let wanted =
-            request.readonly > 0 && request.is_set("cancel_http_readonly_queries_on_client_close");
+        let wanted = request.is_read_only()
+            && request.is_set("cancel_http_readonly_queries_on_client_close");
         Self {
             engine: wanted.then(|| Arc::clone(&server.engine)),
             query_id: request.query_id.clone(),

@@ -68,6 +68,13 @@ fn start(args: args::Args) -> anyhow::Result<()> {
             }
             stop.cancel();
         });
+        if args.until_stdin_closes {
+            let stop = shutdown.clone();
+            std::thread::spawn(move || {
+                let _read = std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink());
+                stop.cancel();
+            });
+        }
         server::run(args, shutdown).await
     });
     runtime.shutdown_background();

@@ -182,8 +182,9 @@ impl Request {
         };
         let forbidden = match self.readonly {
             0 => false,
-            2 => name == "readonly" && value != "2",
-            _ => value != default && !CHANGEABLE_BY_READERS.contains(&name.as_str()),
+            current if name == "readonly" => value != current.to_string(),
+            1 => value != default && !CHANGEABLE_BY_READERS.contains(&name.as_str()),
+            _ => false,
         };
         if forbidden {
             let text = format!("Cannot modify '{name}' setting in readonly mode");
@@ -192,13 +193,7 @@ impl Request {
         if name == "http_wait_end_of_query" {
             self.wait_end |= flag(&name, &value)?;
         }
-        if name != "readonly" {
-            self.settings.push((name, value));
-        } else if self.readonly == 0 {
-            self.readonly = value.parse().map_err(|_| {
-                Exception::new(Code::BadArguments, "Setting 'readonly' is 0, 1 or 2")
-            })?;
-        }
+        self.settings.push((name, value));
         Ok(())
     }
 
@@ -218,6 +213,15 @@ impl Request {
             }
         }
         Ok(())
+    }
+
+    /// Tells whether the statement may only read.
+    pub(crate) fn is_read_only(&self) -> bool {
+        let asked = self
+            .settings
+            .iter()
+            .any(|(name, value)| name == "readonly" && value != "0");
+        self.readonly > 0 || asked
     }
 
     /// Returns the value of a boolean setting.

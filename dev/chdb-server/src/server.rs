@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use axum::Router;
+use axum::serve::ListenerExt;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -77,6 +78,11 @@ async fn serve(
     let router = Router::new()
         .fallback(http::handle)
         .with_state(Arc::clone(server));
+    let listener = listener.tap_io(|connection| {
+        if let Err(error) = connection.set_nodelay(true) {
+            tracing::debug!(%error, "cannot switch off Nagle's algorithm");
+        }
+    });
     let stop = shutdown.clone();
     let serving =
         axum::serve(listener, router).with_graceful_shutdown(async move { stop.cancelled().await });

@@ -16,7 +16,7 @@ fn the_engines_code_is_read_and_its_version_is_dropped() {
         (
             "Code: 164. DB::Exception: Code: 164. DB::Exception: No. (READONLY) (version 26.7.2.1). (READONLY)",
             164,
-            "Code: 164. DB::Exception: Code: 164. DB::Exception: No. (READONLY) (version 26.7.2.1). (READONLY)",
+            "Code: 164. DB::Exception: No. (READONLY)",
         ),
     ] {
         let exception = Exception::from_engine(message);
