@@ -45,6 +45,11 @@ impl Budget {
         }
     }
 
+    /// Says whether so many bytes could be taken now.
+    pub(crate) fn has_room(&self, bytes: u64) -> bool {
+        (self.used() as u64).saturating_add(bytes) <= self.shared.limit as u64
+    }
+
     /// Returns the bytes in use.
     pub(crate) fn used(&self) -> usize {
         self.shared.used.load(Ordering::Relaxed)
@@ -100,6 +105,7 @@ mod tests {
         assert_eq!(second.grow(usize::MAX), Err(Exhausted));
         second.grow(1).unwrap();
         assert_eq!(budget.used(), 10);
+        assert!(budget.has_room(0) && !budget.has_room(1) && !budget.has_room(u64::MAX));
         first.shrink_to(20);
         first.shrink_to(4);
         assert_eq!(budget.used(), 5);

@@ -129,10 +129,15 @@ impl<S: Sink> Collector<S> {
         if key.is_some() {
             self.access(key.as_deref())?;
         }
-        let _slot = self.slots.try_acquire().map_err(|_| Refusal::Overloaded)?;
+        let declared = payload::declared_length(&head.headers).unwrap_or(0);
+        if self.slots.available_permits() == 0 || !self.budget.has_room(declared) {
+            return Err(Refusal::Overloaded);
+        }
         let mut held = self.budget.reservation();
         let bytes = payload::read(body, &self.body, &mut held).await?;
         self.metrics.request_size_bytes.observe(bytes.len() as f64);
+        // Only now: a slow body must not keep others out.
+        let _slot = self.slots.try_acquire().map_err(|_| Refusal::Overloaded)?;
 
         let split = split::split(&bytes, route, self.split)?;
         if let Some(further) = &split.write_key {

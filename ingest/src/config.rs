@@ -56,7 +56,7 @@ impl Default for IngestConfig {
     fn default() -> Self {
         Self {
             listen: "127.0.0.1:8080".to_owned(),
-            metrics_listen: "127.0.0.1:9100".to_owned(),
+            metrics_listen: "127.0.0.1:9101".to_owned(),
             sources: PathBuf::from("sources.toml"),
             data_dir: PathBuf::from("data/ingest"),
             trusted_proxies: Vec::new(),

@@ -154,7 +154,8 @@ pub async fn run(
     let sink = Arc::new(sink);
     let health = Health::new(&["kafka", "listener"]);
     if let Ok((api, metrics)) = listeners.addresses() {
-        tracing::info!(listen = %api, metrics_listen = %metrics, "ingest is up");
+        let sources = sources.iter().count();
+        tracing::info!(listen = %api, metrics_listen = %metrics, sources, "ingest is up");
     }
 
     // These outlive the requests: who watches the end wants to see it.

@@ -118,4 +118,11 @@ impl IngestMetrics {
             .with_label_values(&[reason])
             .inc();
     }
+
+    #[cfg(test)]
+    pub(crate) fn producer_errors(&self, reason: &str) -> u64 {
+        self.producer_errors_total
+            .with_label_values(&[reason])
+            .get()
+    }
 }

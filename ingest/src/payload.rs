@@ -58,7 +58,8 @@ pub(crate) fn check_head(headers: &HeaderMap, limits: &BodyLimits) -> Result<(),
     Ok(())
 }
 
-fn declared_length(headers: &HeaderMap) -> Option<u64> {
+/// Returns the body's length as the head declares it.
+pub(crate) fn declared_length(headers: &HeaderMap) -> Option<u64> {
     headers
         .get(header::CONTENT_LENGTH)?
         .to_str()

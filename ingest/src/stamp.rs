@@ -26,6 +26,9 @@ mod tests;
 /// Most bytes of a user agent that are kept; real ones are shorter.
 const AGENT_MAX_BYTES: usize = 1024;
 
+/// Most bytes of an id that stands in a record's header or key as it was sent; real ones are shorter.
+const ID_MAX_BYTES: usize = 512;
+
 /// Members that differ between two tries of the same event.
 const RETRY_MEMBERS: [&str; 4] = ["sentAt", "_metadata", "retryCount", "receivedAt"];
 
@@ -156,7 +159,7 @@ impl Stamper<'_> {
         };
         let mut warnings = Vec::new();
         let id = if let Some(id) = &fields.message_id {
-            Cow::Borrowed(&**id)
+            bounded(id)
         } else if fields.tells_events_apart() {
             Cow::Owned(derived_id(&self.source.id, &visit.identity, kind, call.get()).to_string())
         } else {
@@ -214,7 +217,7 @@ impl Stamper<'_> {
         // A repeat of a rejected event is judged again, so its id need not tell it from its repeats.
         let payload = self.payload(event);
         let id = match &fields.message_id {
-            Some(id) => Cow::Borrowed(&**id),
+            Some(id) => bounded(id),
             None => Cow::Owned(rejected_id(&self.source.id, &payload).to_string()),
         };
         let kind = match self.route {
@@ -295,7 +298,7 @@ impl Stamper<'_> {
             return Visit {
                 agent,
                 address,
-                identity: Cow::Borrowed(id),
+                identity: bounded(id),
                 visitor: None,
             };
         }
@@ -394,6 +397,14 @@ fn rejected_id(source: &str, payload: &str) -> Uuid {
         hasher.update(part.as_bytes());
     }
     id_of(&hasher)
+}
+
+/// Returns an id, or in place of a very long one its hash: a rejected event's record must be small.
+fn bounded(id: &str) -> Cow<'_, str> {
+    if id.len() <= ID_MAX_BYTES {
+        return Cow::Borrowed(id);
+    }
+    Cow::Owned(blake3::hash(id.as_bytes()).to_hex().as_str().to_owned())
 }
 
 fn id_of(hasher: &blake3::Hasher) -> Uuid {

@@ -20,6 +20,9 @@ use crate::budget::Reservation;
 use crate::metrics::IngestMetrics;
 use crate::stamp::Place;
 
+#[cfg(test)]
+mod tests;
+
 /// The component of the health report.
 const COMPONENT: &str = "kafka";
 

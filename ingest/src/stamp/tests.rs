@@ -90,7 +90,7 @@ fn key(stamped: &Stamped) -> &str {
     std::str::from_utf8(&stamped.record.key).unwrap()
 }
 
-fn id(stamped: &Stamped) -> String {
+fn id_text(stamped: &Stamped) -> String {
     envelope(stamped).id.into_owned()
 }
 
@@ -139,32 +139,37 @@ fn the_key_is_anonymous_id_else_user_id_else_cookieless_visitor() {
 #[test]
 fn an_id_is_the_clients_else_derived_else_fresh_with_a_warning() {
     let request = Request::default();
-    assert_eq!(id(&request.stamp(r#"{"messageId":"m"}"#)), "m");
+    assert_eq!(id_text(&request.stamp(r#"{"messageId":"m"}"#)), "m");
     let derived = request.stamp(r#"{"timestamp":"2026-01-02T03:04:05Z","event":"x"}"#);
-    assert_eq!(Uuid::parse_str(&id(&derived)).unwrap().get_version_num(), 8);
+    assert_eq!(
+        Uuid::parse_str(&id_text(&derived))
+            .unwrap()
+            .get_version_num(),
+        8
+    );
     assert_eq!(envelope(&derived).warnings, Vec::<&str>::new());
     let fresh = request.stamp(r#"{"event":"x","messageId":""}"#);
-    assert_eq!(id(&fresh), Uuid::from_u128(1).to_string());
+    assert_eq!(id_text(&fresh), Uuid::from_u128(1).to_string());
     assert_eq!(envelope(&fresh).warnings, ["no_event_id"]);
 }
 
 #[test]
 fn a_derived_id_is_the_same_for_every_try_and_no_other_event() {
     let request = Request::default();
-    let first = id(&request.stamp(
+    let first = id_text(&request.stamp(
         r#"{"timestamp":"t","event":"x","userId":"u","sentAt":"1","_metadata":{"retryCount":0}}"#,
     ));
-    let again = id(&request.stamp(r#"{"timestamp":"t", "event":"x","userId":"u","sentAt":"2","_metadata":{"retryCount":1},"writeKey":"k"}"#));
+    let again = id_text(&request.stamp(r#"{"timestamp":"t", "event":"x","userId":"u","sentAt":"2","_metadata":{"retryCount":1},"writeKey":"k"}"#));
     assert_eq!(first, again);
     let page = Request {
         route: Route::One(EventType::Page),
         ..Request::default()
     };
     let others = [
-        id(&request.stamp(r#"{"timestamp":"u","event":"x","userId":"u"}"#)),
-        id(&request.stamp(r#"{"timestamp":"t","event":"y","userId":"u"}"#)),
-        id(&request.stamp(r#"{"timestamp":"t","event":"x","userId":"v"}"#)),
-        id(&page.stamp(r#"{"timestamp":"t","event":"x","userId":"u"}"#)),
+        id_text(&request.stamp(r#"{"timestamp":"u","event":"x","userId":"u"}"#)),
+        id_text(&request.stamp(r#"{"timestamp":"t","event":"y","userId":"u"}"#)),
+        id_text(&request.stamp(r#"{"timestamp":"t","event":"x","userId":"v"}"#)),
+        id_text(&page.stamp(r#"{"timestamp":"t","event":"x","userId":"u"}"#)),
     ];
     assert!(!others.contains(&first));
 }
@@ -326,8 +331,8 @@ fn bad_events_of_a_batch_become_rejections_that_say_where_and_why() {
         );
         assert_eq!(rejection.payload, String::from_utf8_lossy(event));
         assert_eq!(
-            id(&stamped),
-            id(&request.stamp(event)),
+            id_text(&stamped),
+            id_text(&request.stamp(event)),
             "a repeat has the same id"
         );
     }
@@ -341,7 +346,10 @@ fn a_too_large_event_keeps_its_id_key_and_the_head_of_its_text() {
     );
     let stamped = Request::default().stamp(&event);
     assert_eq!(stamped.rejected, Some(RejectCode::TooLarge));
-    assert_eq!((id(&stamped).as_str(), key(&stamped)), ("m", "shop\0u"));
+    assert_eq!(
+        (id_text(&stamped).as_str(), key(&stamped)),
+        ("m", "shop\0u")
+    );
     let rejection = rejection(&stamped);
     assert_eq!(
         rejection.message,
@@ -404,6 +412,26 @@ fn what_kafka_finds_too_large_becomes_a_rejection() {
     );
     assert_eq!(rejection.payload.len(), 16_384);
     assert_eq!(reject_too_large(&rejected.record), None);
+}
+
+#[test]
+fn ids_of_any_length_leave_a_small_record() {
+    let id = "i".repeat(1 << 20);
+    let event =
+        format!(r#"{{"messageId":"{id}","anonymousId":"{id}","type":"{id}","sentAt":"{id}"}}"#);
+    for request in [Request::default(), Request::batch(KeyClass::Browser)] {
+        let stamped = request.stamp(&event);
+        assert_eq!(stamped.rejected, Some(RejectCode::TooLarge));
+        assert!(stamped.record.value.len() < 20_000 && stamped.record.key.len() < 100);
+        assert_eq!(stamped.record, request.stamp(&event).record);
+    }
+    let kept = "i".repeat(ID_MAX_BYTES);
+    let event = format!(r#"{{"messageId":"{kept}","anonymousId":"{kept}"}}"#);
+    let stamped = Request::default().stamp(&event);
+    assert_eq!(
+        (id_text(&stamped), key(&stamped)),
+        (kept.clone(), format!("shop\0{kept}").as_str())
+    );
 }
 
 #[test]

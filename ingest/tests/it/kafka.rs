@@ -17,22 +17,7 @@ async fn what_is_answered_200_lies_in_the_partition_of_its_key() {
     let collector = Collector::start(&kafka, "web", |_| {}).await;
     let http = Http::new();
 
-    // Without the topic nothing can be kept, and both sides are told what helps.
-    wait("the topic to be missed", async || {
-        let reason = collector.readiness(StatusCode::SERVICE_UNAVAILABLE).await;
-        let helps =
-            reason.contains("events.web does not exist") && reason.contains("weir topics apply");
-        if helps { Ok(()) } else { Err(reason) }
-    })
-    .await;
-    let answer = http
-        .post(collector.address, "/v1/track", "web", "{}")
-        .await
-        .unwrap();
-    assert_eq!(
-        (answer.status, answer.retry_after.as_str()),
-        (StatusCode::SERVICE_UNAVAILABLE, "5")
-    );
+    the_missing_topic_is_named(&collector, &http).await;
     create_topic(&kafka, "events.web", 4, &[]).await;
     collector.readiness(StatusCode::OK).await;
 
@@ -107,6 +92,25 @@ async fn what_is_answered_200_lies_in_the_partition_of_its_key() {
             .await
     );
     collector.stop().await;
+}
+
+/// Without the topic nothing can be kept, and both sides are told what helps.
+async fn the_missing_topic_is_named(collector: &Collector, http: &Http) {
+    wait("the topic to be missed", async || {
+        let reason = collector.readiness(StatusCode::SERVICE_UNAVAILABLE).await;
+        let helps =
+            reason.contains("events.web does not exist") && reason.contains("weir topics apply");
+        if helps { Ok(()) } else { Err(reason) }
+    })
+    .await;
+    let answer = http
+        .post(collector.address, "/v1/track", "web", "{}")
+        .await
+        .unwrap();
+    assert_eq!(
+        (answer.status, answer.retry_after.as_str()),
+        (StatusCode::SERVICE_UNAVAILABLE, "5")
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
