@@ -1,8 +1,9 @@
 //! The envelope: what the collector writes to the raw topics and the processor reads.
 //!
-//! One JSON object a record: what the collector knows (source, times, agent, reduced address) beside the client's own call, whose bytes are
-//! left as they came. An event refused at the edge travels in the same envelope, with the refusal and the head of its text in place of the
-//! call, so that it too has coordinates and a verdict.
+//! One JSON object a record: what the collector knows (source, times, agent, reduced address) beside the
+//! client's own call, whose bytes are left as they came. An event refused at the edge travels in the same
+//! envelope, with the refusal and the head of its text in place of the call, so that it too has coordinates
+//! and a verdict.
 
 use crate::decode::excerpt;
 use crate::failure::Reason;

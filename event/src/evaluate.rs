@@ -10,7 +10,8 @@ use crate::validate::validate;
 use std::sync::Arc;
 use weir_schemas::Registry;
 
-/// Most bytes of an oversized record that its failure keeps; within the limit a record is kept whole, so that it can be replayed.
+/// Most bytes of an oversized record that its failure keeps; within the limit a record is kept whole, so that
+/// it can be replayed.
 pub const OVERSIZED_PAYLOAD_KEPT_BYTES: usize = 16 * 1024;
 
 /// A record as it was read from Kafka.
@@ -40,7 +41,8 @@ pub enum Verdict {
 }
 
 impl Verdict {
-    /// Returns when the collector received it, Unix milliseconds; for a record that is no envelope, the record's own timestamp.
+    /// Returns when the collector received it, Unix milliseconds; for a record that is no envelope, the
+    /// record's own timestamp.
     pub fn received_at_ms(&self) -> i64 {
         match self {
             Self::Accepted(event) => event.received_at_ms,
@@ -58,7 +60,8 @@ pub enum EvaluatorError {
     AgentRules(String),
 }
 
-/// Decodes, normalises and validates records. Holds the compiled schemas and user agent rules; share it between threads.
+/// Decodes, normalises and validates records. Holds the compiled schemas and user agent rules; share it
+/// between threads.
 #[derive(Debug)]
 pub struct Evaluator {
     registry: Arc<Registry>,
@@ -67,8 +70,8 @@ pub struct Evaluator {
 }
 
 impl Evaluator {
-    /// Returns an evaluator that validates by `registry`, with the default [`Limits`]. Compiles the user agent rules, which takes a while:
-    /// build one and share it.
+    /// Returns an evaluator that validates by `registry`, with the default [`Limits`]. Compiles the user
+    /// agent rules, which takes a while: build one and share it.
     ///
     /// # Errors
     /// [`EvaluatorError`] when the data built into this program is broken.
@@ -94,7 +97,8 @@ impl Evaluator {
         &self.registry
     }
 
-    /// Returns when the record was received, Unix milliseconds: what its verdict will say too, at a fraction of the cost.
+    /// Returns when the record was received, Unix milliseconds: what its verdict will say too, at a fraction
+    /// of the cost.
     pub fn received_at_ms(&self, record: &Record<'_>) -> i64 {
         match decode::envelope(record.payload, &self.limits) {
             Ok(envelope) => envelope.received_at_ms,
@@ -102,7 +106,8 @@ impl Evaluator {
         }
     }
 
-    /// Returns the record's verdict. Never panics, and depends on nothing but the record and what the evaluator was built from.
+    /// Returns the record's verdict. Never panics, and depends on nothing but the record and what the
+    /// evaluator was built from.
     pub fn evaluate(&self, record: &Record<'_>) -> Verdict {
         let envelope = match decode::envelope(record.payload, &self.limits) {
             Ok(envelope) => envelope,

@@ -1,4 +1,5 @@
-//! The canonical event: what a call of any dialect becomes, and what schemas, tables and downstream readers see.
+//! The canonical event: what a call of any dialect becomes, and what schemas, tables and downstream readers
+//! see.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -58,7 +59,8 @@ impl fmt::Display for EventType {
     }
 }
 
-/// A canonical event. Its JSON form (the one schemas see and `events.valid` holds) leaves out empty texts, lists, maps and absent times.
+/// A canonical event. Its JSON form (the one schemas see and `events.valid` holds) leaves out empty texts,
+/// lists, maps and absent times.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Event {
     /// The client's id when that is a UUID, else a UUID (version 8) made from its hash.
@@ -81,7 +83,8 @@ pub struct Event {
     /// The schema it was validated by: name and version, such as `order_completed/1-0-0`.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub schema_version: String,
-    /// When it happened, Unix time in milliseconds: the client's time when that is believable, else `received_at_ms`.
+    /// When it happened, Unix time in milliseconds: the client's time when that is believable, else
+    /// `received_at_ms`.
     pub ts_ms: i64,
     /// The client's time, Unix milliseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -103,7 +106,8 @@ pub struct Event {
     /// The former id of an alias call.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub previous_id: String,
-    /// Whose event it is, for counting: a hash of source and id. A decimal text in JSON, for readers whose numbers end at 2^53.
+    /// Whose event it is, for counting: a hash of source and id. A decimal text in JSON, for readers whose
+    /// numbers end at 2^53.
     #[serde(with = "decimal")]
     pub visitor_id: u64,
     /// The page's address as sent.

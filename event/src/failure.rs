@@ -9,9 +9,11 @@ use weir_schemas::FieldError;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Reason {
-    /// Not readable: no UTF-8, no JSON, or JSON that no store can hold (lone surrogates, numbers out of range, two values for one path).
+    /// Not readable: no UTF-8, no JSON, or JSON that no store can hold (lone surrogates, numbers out of
+    /// range, two values for one path).
     Decode,
-    /// Readable, but no call of the dialect: no envelope, unknown type, a field of the wrong type, nobody it belongs to.
+    /// Readable, but no call of the dialect: no envelope, unknown type, a field of the wrong type, nobody it
+    /// belongs to.
     Protocol,
     /// Larger, deeper or with more keys than an event may be.
     Size,
@@ -78,14 +80,16 @@ pub struct Failure {
     pub r#type: String,
     /// The event's name, normalised, when it got that far.
     pub name: String,
-    /// Unix time in milliseconds at which the collector received it; of a record that is no envelope, the record's own timestamp.
+    /// Unix time in milliseconds at which the collector received it; of a record that is no envelope, the
+    /// record's own timestamp.
     pub received_at_ms: i64,
     /// The record's value as it was read from Kafka.
     pub payload: Vec<u8>,
 }
 
 impl Failure {
-    /// Returns the failure of an event that was accepted and is then not stored: a duplicate, a load failure, a superseded one.
+    /// Returns the failure of an event that was accepted and is then not stored: a duplicate, a load failure,
+    /// a superseded one.
     pub fn from_event(
         event: &Event,
         reason: Reason,

@@ -29,7 +29,8 @@ pub fn murmur2(data: &[u8]) -> u32 {
     hash ^ (hash >> 15)
 }
 
-/// Returns the hash of a record key as the partitioner uses it: murmur2 without its sign bit. A key's partition is this modulo the partitions.
+/// Returns the hash of a record key as the partitioner uses it: murmur2 without its sign bit. A key's
+/// partition is this modulo the partitions.
 pub fn key_hash(key: &[u8]) -> u32 {
     murmur2(key) & 0x7fff_ffff
 }

@@ -1,7 +1,7 @@
 //! Whether a canonical event is what the schemas say it is.
 //!
-//! Two schemas look at it: the one of its call, which every event must hold to, and, for a track call, the one of its own name if there is one.
-//! So an event's own schema need only say what is particular to it.
+//! Two schemas look at it: the one of its call, which every event must hold to, and, for a track call, the
+//! one of its own name if there is one. So an event's own schema need only say what is particular to it.
 
 use crate::decode::Refusal;
 use crate::event::{Event, EventType};
@@ -57,7 +57,8 @@ fn refusal(event: &Event, reason: Reason, errors: Vec<FieldError>) -> Refusal {
     }
 }
 
-/// An event in its JSON form. Its properties and context, which make up most of it, are lent by the event, not copied.
+/// An event in its JSON form. Its properties and context, which make up most of it, are lent by the event,
+/// not copied.
 struct Instance {
     value: Value,
 }
@@ -87,7 +88,8 @@ impl Instance {
     }
 }
 
-/// Returns the pointer under which a client sent what is at the canonical pointer `path`, where the two differ and that is known.
+/// Returns the pointer under which a client sent what is at the canonical pointer `path`, where the two
+/// differ and that is known.
 fn sent_path(kind: EventType, path: &str) -> Option<String> {
     let has_traits = matches!(kind, EventType::Identify | EventType::Group);
     let page = if kind == EventType::Page {

@@ -6,9 +6,11 @@ use std::fmt;
 /// One thing that is wrong with an event, and where.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FieldError {
-    /// JSON pointer of the offending value; for a missing or unexpected property, the pointer of that property. `""` is the whole event.
+    /// JSON pointer of the offending value; for a missing or unexpected property, the pointer of that
+    /// property. `""` is the whole event.
     pub path: String,
-    /// The rule that was broken: a JSON Schema keyword such as `required` or `maxLength`, or the name of a limit such as `depth`.
+    /// The rule that was broken: a JSON Schema keyword such as `required` or `maxLength`, or the name of a
+    /// limit such as `depth`.
     pub keyword: String,
     /// What is wrong, in words a person who sends events can act on.
     pub message: String,

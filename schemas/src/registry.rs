@@ -37,7 +37,8 @@ impl Schema {
         self.version
     }
 
-    /// Returns what is wrong with a canonical event in its JSON form; empty when it is valid. At most [`Registry::MAX_ERRORS`] errors.
+    /// Returns what is wrong with a canonical event in its JSON form; empty when it is valid. At most
+    /// [`Registry::MAX_ERRORS`] errors.
     pub fn validate(&self, event: &Value) -> Vec<FieldError> {
         let mut errors = Vec::new();
         // The quick look first: nearly all events are valid, and collecting errors is the slow way.

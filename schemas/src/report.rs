@@ -1,5 +1,5 @@
-//! From the validator's errors to [`FieldError`]s that people can act on: the pointer names the very property, and no message repeats
-//! a value of any length.
+//! From the validator's errors to [`FieldError`]s that people can act on: the pointer names the very
+//! property, and no message repeats a value of any length.
 
 use crate::FieldError;
 use jsonschema::ValidationError;

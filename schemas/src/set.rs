@@ -48,7 +48,8 @@ pub(crate) fn embedded() -> Result<Files, LoadError> {
     Ok(files)
 }
 
-/// Returns the files of the set in a directory. Names that begin with a dot are passed over: editors and mounted volumes leave such.
+/// Returns the files of the set in a directory. Names that begin with a dot are passed over: editors and
+/// mounted volumes leave such.
 pub(crate) fn in_dir(root: &Path) -> Result<Files, LoadError> {
     let mut files = Files::new();
     for dir in [EVENTS_DIR, COMMON_DIR] {

@@ -3,7 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
-/// A schema version. A new model breaks readers, a revision may refuse old events, an addition accepts every old one.
+/// A schema version. A new model breaks readers, a revision may refuse old events, an addition accepts every
+/// old one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Version {
     /// Breaking changes, from 1.

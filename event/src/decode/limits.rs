@@ -1,12 +1,13 @@
 //! How large a record and the call in it may be.
 
-/// Bounds on one record. A record beyond one of them fails with the reason `size`; what lies within them is read with bounded memory and
-/// bounded recursion.
+/// Bounds on one record. A record beyond one of them fails with the reason `size`; what lies within them is
+/// read with bounded memory and bounded recursion.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
     /// Most bytes of a record's value.
     pub record_bytes: usize,
-    /// Deepest nesting of objects and arrays, the call itself counting as one. ClickHouse gives up near 1,000.
+    /// Deepest nesting of objects and arrays, the call itself counting as one. ClickHouse gives up near
+    /// 1,000.
     pub depth: usize,
     /// Most object members in a call, at all levels together.
     pub keys: usize,

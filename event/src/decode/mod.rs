@@ -1,7 +1,7 @@
 //! From bytes to an envelope and the call in it.
 //!
-//! Strict and bounded: whatever a producer puts into Kafka ends here as a call within [`Limits`] or as a refusal with a reason, a place and a
-//! message. What the call means is none of this stage's business.
+//! Strict and bounded: whatever a producer puts into Kafka ends here as a call within [`Limits`] or as a
+//! refusal with a reason, a place and a message. What the call means is none of this stage's business.
 
 mod limits;
 mod parse;
@@ -32,7 +32,8 @@ pub(crate) fn envelope<'a>(payload: &'a [u8], limits: &Limits) -> Result<Envelop
     Envelope::from_slice(payload).map_err(|error| no_envelope(text, &error, limits))
 }
 
-/// Returns when a record counts as received, Unix milliseconds, without judging it: the same time that its verdict will have.
+/// Returns when a record counts as received, Unix milliseconds, without judging it: the same time that its
+/// verdict will have.
 pub fn received_at_ms(payload: &[u8], timestamp_ms: i64) -> i64 {
     let envelope = std::str::from_utf8(payload)
         .ok()

@@ -1,9 +1,10 @@
 //! A strict JSON reader with limits, that names the place of whatever it refuses.
 //!
-//! `serde_json` alone will not do here: it turns integers beyond 64 bits into floats, lets the first or last of two equal keys win without a
-//! word, and reports a line and column where people need a JSON pointer. This reader refuses in one pass what no store can hold (numbers out
-//! of range, lone surrogates, NUL), enforces [`Limits`], and notes equal keys. Its recursion ends at the depth limit. It deliberately knows
-//! nothing of events.
+//! `serde_json` alone will not do here: it turns integers beyond 64 bits into floats, lets the first or last
+//! of two equal keys win without a word, and reports a line and column where people need a JSON pointer. This
+//! reader refuses in one pass what no store can hold (numbers out of range, lone surrogates, NUL), enforces
+//! [`Limits`], and notes equal keys. Its recursion ends at the depth limit. It deliberately knows nothing of
+//! events.
 
 use super::limits::Limits;
 use super::refusal::{Refusal, Step, excerpt, pointer};

@@ -1,14 +1,16 @@
 //! Two values for one path, as ClickHouse's JSON type sees it.
 //!
-//! It joins nested names by dots, so `{"a.b":1}` and `{"a":{"b":2}}` are one path, and it refuses the row that has both. A null and an empty
-//! object have no path; an array is one value, and each object inside it is a document of its own.
+//! It joins nested names by dots, so `{"a.b":1}` and `{"a":{"b":2}}` are one path, and it refuses the row
+//! that has both. A null and an empty object have no path; an array is one value, and each object inside it
+//! is a document of its own.
 
 use super::refusal::{Step, pointer};
 use serde_json::{Map, Value};
 use std::collections::HashMap;
 use weir_schemas::FieldError;
 
-/// Returns an error at the second of the first two values below `root` whose paths are equal once joined by dots.
+/// Returns an error at the second of the first two values below `root` whose paths are equal once joined by
+/// dots.
 pub(crate) fn conflict(map: &Map<String, Value>, root: &'static str) -> Option<FieldError> {
     let mut steps = vec![Step::Key(root.into())];
     document(map, &mut steps)

@@ -1,7 +1,8 @@
-//! User agents: browser, operating system and device by the rules of uap-core, and whether it is a robot that says so.
+//! User agents: browser, operating system and device by the rules of uap-core, and whether it is a robot that
+//! says so.
 //!
-//! Parsing one takes far longer than the rest of an event, and agents repeat, so parsed ones are kept, boundedly. What comes out depends on
-//! the text alone.
+//! Parsing one takes far longer than the rest of an event, and agents repeat, so parsed ones are kept,
+//! boundedly. What comes out depends on the text alone.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -11,7 +12,8 @@ use ua_parser::{Extractor, Regexes};
 /// The rules, as uap-core publishes them (see `data/uap/ORIGIN.md`).
 const RULES: &str = include_str!("../../data/uap/regexes.yaml");
 
-/// Longest head of an agent that is looked at. Real ones end well before; the rules' cost grows with the text.
+/// Longest head of an agent that is looked at. Real ones end well before; the rules' cost grows with the
+/// text.
 const MAX_AGENT_BYTES: usize = 1_024;
 
 /// Agents kept in each of the cache's two generations. A parsed agent takes about 300 bytes.
@@ -37,7 +39,8 @@ pub(crate) struct Agents {
     parsed: Mutex<Generations>,
 }
 
-/// A bounded cache: when the young generation is full it becomes the old one, and what was not asked for since is forgotten.
+/// A bounded cache: when the young generation is full it becomes the old one, and what was not asked for
+/// since is forgotten.
 #[derive(Default)]
 struct Generations {
     young: HashMap<Box<str>, Arc<Agent>>,

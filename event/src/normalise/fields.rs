@@ -1,7 +1,7 @@
 //! Taking fields out of the objects a client sent.
 //!
-//! What is used for a field of the canonical event leaves its object, so that nothing is stored twice; what cannot be used stays where it was,
-//! so that nothing is lost.
+//! What is used for a field of the canonical event leaves its object, so that nothing is stored twice; what
+//! cannot be used stays where it was, so that nothing is lost.
 
 use crate::decode::kind;
 use serde_json::{Map, Value};

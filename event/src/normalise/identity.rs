@@ -10,8 +10,8 @@ pub(crate) enum VisitorKind {
     Cookieless,
 }
 
-/// Returns a number that stands for a visitor of a source: the first eight bytes, little endian, of the BLAKE3 hash of source, kind and id,
-/// with a NUL between them.
+/// Returns a number that stands for a visitor of a source: the first eight bytes, little endian, of the
+/// BLAKE3 hash of source, kind and id, with a NUL between them.
 pub(crate) fn visitor_id(source: &str, kind: VisitorKind, id: &str) -> u64 {
     let kind = match kind {
         VisitorKind::Anonymous => "anonymous",
@@ -30,7 +30,8 @@ pub(crate) fn visitor_id(source: &str, kind: VisitorKind, id: &str) -> u64 {
     u64::from_le_bytes(first)
 }
 
-/// Returns the event's id: the client's own when it is a UUID, else one of version 8 made of the BLAKE3 hash of the client's text.
+/// Returns the event's id: the client's own when it is a UUID, else one of version 8 made of the BLAKE3 hash
+/// of the client's text.
 pub(crate) fn event_id(sent: &str) -> (Uuid, EventIdForm) {
     match Uuid::try_parse(sent) {
         Ok(id) => (id, EventIdForm::Uuid),

@@ -1,8 +1,8 @@
 //! From an envelope and a client's call to the canonical event.
 //!
-//! Each module owns one concern: [`name`], [`time`], [`page`], [`agent`], [`identity`], [`properties`]. What is of the wrong type where only one
-//! type makes sense is refused, all of it at once; what is merely odd becomes a warning. Whether the values make sense together is for the
-//! schemas to say.
+//! Each module owns one concern: [`name`], [`time`], [`page`], [`agent`], [`identity`], [`properties`]. What
+//! is of the wrong type where only one type makes sense is refused, all of it at once; what is merely odd
+//! becomes a warning. Whether the values make sense together is for the schemas to say.
 
 pub(crate) mod agent;
 mod fields;
@@ -160,8 +160,8 @@ enum AgentOwner {
     Backend,
 }
 
-/// Only a server key may say by which agent and address the visitor came. The agent of the backend itself is kept, but says nothing about the
-/// visitor: no browser, no robot.
+/// Only a server key may say by which agent and address the visitor came. The agent of the backend itself is
+/// kept, but says nothing about the visitor: no browser, no robot.
 fn fill_agent(event: &mut Event, envelope: &Envelope<'_>, agents: &Agents) {
     let mut owner = AgentOwner::Visitor;
     event.agent = envelope.agent.clone().into_owned();
@@ -210,7 +210,8 @@ fn fill_device_and_library(event: &mut Event) {
     event.locale = take_text(&mut event.context, "locale");
 }
 
-/// Returns what the store's JSON columns would refuse, two values for one path, under the names the client used.
+/// Returns what the store's JSON columns would refuse, two values for one path, under the names the client
+/// used.
 fn conflicts(event: &Event) -> Vec<FieldError> {
     let properties = match event.r#type {
         EventType::Identify | EventType::Group => "traits",

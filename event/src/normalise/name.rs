@@ -1,7 +1,8 @@
 //! Event names: `Order Completed`, `orderCompleted` and `order-completed` are one event.
 
-/// Returns the name in `snake_case`: words in lower case joined by one underscore. Words end at anything that is no letter or digit, and
-/// where lower case turns to upper (`signUp`) or a run of capitals ends (`HTTPRequest`). Empty when there is no letter or digit.
+/// Returns the name in `snake_case`: words in lower case joined by one underscore. Words end at anything that
+/// is no letter or digit, and where lower case turns to upper (`signUp`) or a run of capitals ends
+/// (`HTTPRequest`). Empty when there is no letter or digit.
 pub fn snake_case(sent: &str) -> String {
     let mut name = String::with_capacity(sent.len() + 4);
     let mut previous: Option<char> = None;

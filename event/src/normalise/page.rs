@@ -1,7 +1,7 @@
 //! Where an event happened on the web: the page, its referrer and its campaign.
 //!
-//! Texts stay as they were sent; only what is taken out of them (hosts, paths, campaign parameters) is put in order. An address that cannot
-//! be read costs its parts and a warning, never the event.
+//! Texts stay as they were sent; only what is taken out of them (hosts, paths, campaign parameters) is put in
+//! order. An address that cannot be read costs its parts and a warning, never the event.
 
 use super::fields::{give_back, take_first, take_object, take_same, take_text};
 use crate::event::{Event, EventType};
@@ -15,7 +15,8 @@ pub(crate) enum Addresses {
     Unreadable,
 }
 
-/// Fills the page, referrer and campaign fields of `event` from its properties and its context, and takes out of both what it used.
+/// Fills the page, referrer and campaign fields of `event` from its properties and its context, and takes out
+/// of both what it used.
 ///
 /// A page call's own properties come first; of the other calls only `context.page` says where they happened.
 pub(crate) fn fill(event: &mut Event) -> Addresses {
@@ -47,7 +48,8 @@ pub(crate) fn fill(event: &mut Event) -> Addresses {
     }
 }
 
-/// A path that is sent wins over the address's own: single-page applications know better, and log lines have nothing else.
+/// A path that is sent wins over the address's own: single-page applications know better, and log lines have
+/// nothing else.
 fn fill_page(event: &mut Event, sources: &mut [&mut Map<String, Value>]) -> bool {
     let mut readable = true;
     if let Some(url) = absolute(&event.page_url) {
@@ -90,7 +92,8 @@ fn fill_referrer(event: &mut Event) -> bool {
             event.referrer_host = host(&url);
             true
         }
-        // SDKs send "$direct" or a path for a page of one's own; neither has a host, and neither is a mistake.
+        // SDKs send "$direct" or a path for a page of one's own; neither has a host, and neither is a
+        // mistake.
         None => event.referrer.is_empty() || event.referrer.starts_with(['/', '$']),
     }
 }

@@ -5,7 +5,8 @@ use super::name::snake_case;
 use crate::event::EventType;
 use serde_json::{Map, Value};
 
-/// Members that steer delivery and say nothing about what happened. They are dropped without a word; the raw topic still has them.
+/// Members that steer delivery and say nothing about what happened. They are dropped without a word; the raw
+/// topic still has them.
 const TRANSPORT: [&str; 13] = [
     "type",
     "messageId",
@@ -31,7 +32,8 @@ pub(crate) struct Name {
     pub(crate) sent: String,
 }
 
-/// Takes the call's name. A track call is named by its event; the others by their type, and a page's or screen's own name is what was sent.
+/// Takes the call's name. A track call is named by its event; the others by their type, and a page's or
+/// screen's own name is what was sent.
 pub(crate) fn name(kind: EventType, members: &mut Members) -> Name {
     match kind {
         EventType::Track => {
@@ -52,8 +54,9 @@ pub(crate) fn name(kind: EventType, members: &mut Members) -> Name {
     }
 }
 
-/// Takes the call's properties. Identify and group calls are described by their traits; some SDKs send those of an identify call in the
-/// context. A page's or screen's name and category are properties as well, as the dialect has it.
+/// Takes the call's properties. Identify and group calls are described by their traits; some SDKs send those
+/// of an identify call in the context. A page's or screen's name and category are properties as well, as the
+/// dialect has it.
 pub(crate) fn properties(
     kind: EventType,
     members: &mut Members,
@@ -90,7 +93,8 @@ pub(crate) enum Leftover {
     Unknown,
 }
 
-/// Moves what is left of a call into its context: `integrations` under its own name, unknown members under [`UNKNOWN_MEMBERS`].
+/// Moves what is left of a call into its context: `integrations` under its own name, unknown members under
+/// [`UNKNOWN_MEMBERS`].
 pub(crate) fn leftover(members: &mut Members, context: &mut Map<String, Value>) -> Leftover {
     let mut rest = std::mem::take(&mut members.map);
     for key in TRANSPORT {

@@ -15,7 +15,8 @@ const DAY_MS: i64 = 24 * HOUR_MS;
 pub const FUTURE_MS: i64 = HOUR_MS;
 /// How long before its arrival an event from a browser or an app may claim to have happened.
 pub const CLIENT_PAST_MS: i64 = 7 * DAY_MS;
-/// How long before its arrival an event sent with a server key may claim to have happened: imports bring old logs. Twenty years.
+/// How long before its arrival an event sent with a server key may claim to have happened: imports bring old
+/// logs. Twenty years.
 pub const SERVER_PAST_MS: i64 = 20 * 365 * DAY_MS + 5 * DAY_MS;
 
 /// First and last time that is kept: what a `DateTime64(3)` column of ClickHouse can tell apart.
@@ -24,11 +25,12 @@ const KEPT_MS: std::ops::RangeInclusive<i64> = -2_208_988_800_000..=10_413_791_9
 /// Fewest digits of a text that counts seconds: `2026` is rather a year than half an hour after 1970 began.
 const EPOCH_TEXT_MIN_DIGITS: usize = 9;
 
-/// Returns the Unix milliseconds of an ISO 8601 time as SDKs write it, or of digits that count seconds or milliseconds since 1970.
+/// Returns the Unix milliseconds of an ISO 8601 time as SDKs write it, or of digits that count seconds or
+/// milliseconds since 1970.
 ///
-/// Read are RFC 3339 with any offset, a space instead of the `T`, offsets without colon or minutes, fractions of any length, a missing
-/// offset (then UTC), a missing time of day (then midnight UTC), and a leap second (then the second before it). `None` when it is none of
-/// these, or outside the years 1900 to 2299.
+/// Read are RFC 3339 with any offset, a space instead of the `T`, offsets without colon or minutes, fractions
+/// of any length, a missing offset (then UTC), a missing time of day (then midnight UTC), and a leap second
+/// (then the second before it). `None` when it is none of these, or outside the years 1900 to 2299.
 pub fn parse(text: &str) -> Option<i64> {
     let text = text.trim();
     let counts = text.len() >= EPOCH_TEXT_MIN_DIGITS
@@ -40,8 +42,8 @@ pub fn parse(text: &str) -> Option<i64> {
     }
 }
 
-/// Returns the Unix milliseconds of a JSON value: a text as in [`parse()`], or a number of seconds, milliseconds, micro- or nanoseconds since
-/// 1970, told apart by their size. `None` when it is no time.
+/// Returns the Unix milliseconds of a JSON value: a text as in [`parse()`], or a number of seconds,
+/// milliseconds, micro- or nanoseconds since 1970, told apart by their size. `None` when it is no time.
 pub fn from_json(value: &Value) -> Option<i64> {
     match value {
         Value::String(text) => parse(text),
@@ -50,7 +52,8 @@ pub fn from_json(value: &Value) -> Option<i64> {
     }
 }
 
-/// Returns RFC 3339 in UTC with milliseconds, such as `2026-01-02T03:04:05.678Z`; `None` outside the years 0 to 9999.
+/// Returns RFC 3339 in UTC with milliseconds, such as `2026-01-02T03:04:05.678Z`; `None` outside the years 0
+/// to 9999.
 pub fn format(unix_ms: i64) -> Option<String> {
     let time = OffsetDateTime::from_unix_timestamp_nanos(i128::from(unix_ms) * 1_000_000).ok()?;
     if !(0..=9_999).contains(&time.year()) {
@@ -75,7 +78,8 @@ pub(crate) fn parse_rfc3339(text: &str) -> Option<i64> {
     kept(time)
 }
 
-/// When an event happened: the client's time if a key of that class may claim it, else the time it was received.
+/// When an event happened: the client's time if a key of that class may claim it, else the time it was
+/// received.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Settled {
     /// Unix milliseconds.
@@ -84,7 +88,8 @@ pub struct Settled {
     pub doubted: bool,
 }
 
-/// Returns when an event happened by the client's claim, the time it was received, and the class of the key it came with.
+/// Returns when an event happened by the client's claim, the time it was received, and the class of the key
+/// it came with.
 pub fn settle(client_ms: Option<i64>, received_ms: i64, class: KeyClass) -> Settled {
     let Some(client_ms) = client_ms else {
         return Settled {
@@ -110,8 +115,8 @@ pub fn settle(client_ms: Option<i64>, received_ms: i64, class: KeyClass) -> Sett
     }
 }
 
-/// Reads seconds, milliseconds, microseconds or nanoseconds since 1970: in any one unit, the next larger unit's values for the years 1973 to
-/// 5138 do not overlap.
+/// Reads seconds, milliseconds, microseconds or nanoseconds since 1970: in any one unit, the next larger
+/// unit's values for the years 1973 to 5138 do not overlap.
 fn epoch(number: f64) -> Option<i64> {
     let ms = match number.abs() {
         size if size < 1e11 => number * 1e3,

@@ -1,6 +1,8 @@
-//! Every example of every schema: the valid ones become the events in `tests/golden`, the invalid ones fail where they say.
+//! Every example of every schema: the valid ones become the events in `tests/golden`, the invalid ones fail
+//! where they say.
 //!
-//! `WEIR_UPDATE_GOLDEN=1 cargo test -p weir-event` writes the golden files anew; read the difference before committing it.
+//! `WEIR_UPDATE_GOLDEN=1 cargo test -p weir-event` writes the golden files anew; read the difference before
+//! committing it.
 
 use crate::support::{accepted, evaluator, failed, judge};
 use serde_json::{Value, json};

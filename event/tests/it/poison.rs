@@ -1,4 +1,5 @@
-//! What nobody should send, in the collector's envelope and straight into Kafka: each has one verdict, with a reason that helps.
+//! What nobody should send, in the collector's envelope and straight into Kafka: each has one verdict, with a
+//! reason that helps.
 
 use crate::support::{APPENDED_MS, RECEIVED_MS, accepted, evaluate, failed, judge, judge_text};
 use serde_json::{Value, json};

@@ -143,7 +143,8 @@ fn distinct_inside(value: &Value) -> bool {
     }
 }
 
-/// Calls that are nearly right: the dialect's own members with values of mostly the right type, and some that are not.
+/// Calls that are nearly right: the dialect's own members with values of mostly the right type, and some that
+/// are not.
 fn call() -> impl Strategy<Value = Value> {
     let member = prop_oneof![
         (
