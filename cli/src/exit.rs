@@ -66,6 +66,21 @@ pub(crate) fn code_of(error: &anyhow::Error) -> u8 {
     if causes().any(usage) { 2 } else { 3 }
 }
 
+/// Returns an error with its causes, leaving out those whose text an outer one repeats.
+pub(crate) fn describe(error: &anyhow::Error) -> String {
+    let mut text = String::new();
+    for cause in error.chain() {
+        let cause = cause.to_string();
+        if text.is_empty() {
+            text = cause;
+        } else if !text.contains(&cause) {
+            text.push_str(": ");
+            text.push_str(&cause);
+        }
+    }
+    text
+}
+
 /// Returns what to do about an error, where its message does not say so itself.
 pub(crate) fn hint(error: &anyhow::Error) -> Option<&'static str> {
     const UNKNOWN_TABLE: u32 = 60;
@@ -99,6 +114,16 @@ mod tests {
         assert_eq!(code_of(&failed(Failure::Declined("no".to_owned()))), 1);
         assert_eq!(code_of(&failed(Failure::Usage("no".to_owned()))), 2);
         assert_eq!(code_of(&anyhow!("broken")), 3);
+    }
+
+    #[test]
+    fn a_cause_that_is_told_already_is_left_out() {
+        let error = anyhow!("in use")
+            .context("cannot listen: in use")
+            .context("ingest");
+        assert_eq!(describe(&error), "ingest: cannot listen: in use");
+        let error = anyhow!("refused").context("cannot connect");
+        assert_eq!(describe(&error), "cannot connect: refused");
     }
 
     #[test]

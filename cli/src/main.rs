@@ -37,7 +37,11 @@ fn main() -> ExitCode {
         Err(error) => {
             let hint = exit::hint(&error).map_or_else(String::new, |hint| format!("\n  {hint}"));
             // Nothing is left to be told if stderr is closed as well.
-            drop(writeln!(std::io::stderr(), "weir: {error:#}{hint}"));
+            drop(writeln!(
+                std::io::stderr(),
+                "weir: {}{hint}",
+                exit::describe(&error)
+            ));
             ExitCode::from(exit::code_of(&error))
         }
     }

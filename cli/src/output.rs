@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 
 use clap::ValueEnum;
-use comfy_table::{Cell, CellAlignment, Table};
+use comfy_table::{Cell, CellAlignment, ContentArrangement, Table};
 use serde::Serialize;
 
 /// Form of the output.
@@ -52,6 +52,8 @@ impl Rows {
         let mut table = Table::new();
         table
             .load_style(comfy_table::presets::NOTHING)
+            // Only a terminal has a width to keep within.
+            .set_content_arrangement(ContentArrangement::Dynamic)
             .set_header(aligned(&self.header));
         for row in &self.rows {
             table.add_row(aligned(row));

@@ -3,12 +3,17 @@
 //! Who is given the token decides what a graceful end means; nothing here is global.
 
 use std::io;
+use std::time::{Duration, Instant};
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 pub use tokio_util::sync::CancellationToken;
 
-/// Returns a token that the first SIGTERM or SIGINT cancels; the second one ends the process at
-/// once with 128 + the signal's number.
+/// Signals that come within this time of the first one are the same wish: some supervisors signal
+/// the process and then its group.
+const SAME: Duration = Duration::from_millis(500);
+
+/// Returns a token that the first SIGTERM or SIGINT cancels; a later one ends the process at once
+/// with 128 + the signal's number.
 ///
 /// # Errors
 /// Fails if the signal handlers cannot be installed; the process should not start then.
@@ -24,7 +29,11 @@ pub fn on_signals() -> io::Result<CancellationToken> {
             "stopping; a second signal stops at once"
         );
         cancelled.cancel();
-        let second = next(&mut terminate, &mut interrupt).await;
+        let begun = Instant::now();
+        let mut second = next(&mut terminate, &mut interrupt).await;
+        while begun.elapsed() < SAME {
+            second = next(&mut terminate, &mut interrupt).await;
+        }
         tracing::warn!(signal = second.as_raw_value(), "stopped by a second signal");
         std::process::exit(128 + second.as_raw_value());
     });

@@ -117,13 +117,13 @@ async fn follow(
                 continue;
             }
         };
-        let Ok(event) = serde_json::from_slice::<Value>(record.payload().unwrap_or_default())
-        else {
+        let payload = record.payload().unwrap_or_default();
+        let Ok(event) = serde_json::from_slice::<Value>(payload) else {
             continue;
         };
         if matches(&event, args) {
             let line = match args.output.output {
-                Format::Json => event.to_string(),
+                Format::Json => String::from_utf8_lossy(payload).into_owned(),
                 Format::Table => describe(&event, args.failed),
             };
             let mut out = std::io::stdout().lock();

@@ -272,7 +272,14 @@ fn declared_end(committed: &Committed, stream: u32) -> Option<i64> {
 }
 
 fn print(applied: &[Applied]) -> Result<()> {
-    let mut rows = Rows::new(["topic", "partitions", "replication", "stream", "", "notes"]);
+    let mut rows = Rows::new([
+        "topic",
+        "partitions",
+        "replication",
+        "stream",
+        "action",
+        "notes",
+    ]);
     for topic in applied {
         rows.add([
             topic.topic.clone(),

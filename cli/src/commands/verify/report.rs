@@ -2,6 +2,7 @@
 
 use anyhow::Result;
 use serde::Serialize;
+use weir_clickhouse::SourcePartition;
 use weir_clickhouse::repairs::Repair;
 use weir_clickhouse::verify::{Coverage, Difference, Report as Proof, RollupDifference};
 use weir_common::time::rfc3339;
@@ -80,14 +81,14 @@ impl Report {
         }
         if self.open_repairs > 0 {
             output::line(&format!(
-                "{} repairs of rollups are queued; `weir verify --repair` does them.",
+                "Queued repairs of rollups: {}; `weir verify --repair` does them.",
                 self.open_repairs
             ))?;
         }
         let lost: u64 = self.partitions.iter().map(|partition| partition.lost).sum();
         if lost > 0 {
             output::line(&format!(
-                "Kafka deleted {} records before they were read: they are lost.",
+                "Records that Kafka deleted before they were read, and which are lost: {}.",
                 count(lost)
             ))?;
         }
@@ -95,7 +96,11 @@ impl Report {
             output::line("Clean: every record has one verdict, every rollup equals its events.")?;
             return Ok(());
         }
-        output::line(&format!("\n{} differences:\n", self.differences.len()))?;
+        let plural = if self.differences.len() == 1 { "" } else { "s" };
+        output::line(&format!(
+            "\n{} difference{plural}:\n",
+            self.differences.len()
+        ))?;
         let mut rows = Rows::new(["difference", "where", "what"]);
         for difference in &self.differences {
             rows.add([
@@ -183,6 +188,13 @@ fn mark_past_streams(mut partitions: Vec<Partition>) -> Vec<Partition> {
     partitions
 }
 
+fn place(source: &SourcePartition) -> String {
+    format!(
+        "{}/{} stream {}",
+        source.topic, source.partition, source.stream
+    )
+}
+
 fn open_repairs(open: &[Repair]) -> u64 {
     open.len() as u64
 }
@@ -216,7 +228,7 @@ impl Shown {
         let (kind, place, detail) = match difference {
             Difference::Gap { source, range } => (
                 "ledger gap",
-                format!("{source}"),
+                place(source),
                 format!("no ledger row for offsets {range}"),
             ),
             Difference::Overlap {
@@ -225,7 +237,7 @@ impl Shown {
                 expected_first,
             } => (
                 "ledger overlap",
-                format!("{source}"),
+                place(source),
                 format!("the row for {range} should begin at {expected_first}"),
             ),
             Difference::Sum {
@@ -234,7 +246,7 @@ impl Shown {
                 accounted,
             } => (
                 "ledger sum",
-                format!("{source}"),
+                place(source),
                 format!(
                     "the row for {range} accounts for {accounted} of {} offsets",
                     range.offsets()
@@ -248,7 +260,7 @@ impl Shown {
                 offsets,
             } => (
                 "stored rows",
-                format!("{source}"),
+                place(source),
                 format!(
                     "batch {range}: expected {} events and {} failed, found {} and {} ({offsets} distinct offsets)",
                     expected.0, expected.1, found.0, found.1
@@ -256,7 +268,7 @@ impl Shown {
             ),
             Difference::Unrecorded { source, range } => (
                 "unrecorded rows",
-                format!("{source}"),
+                place(source),
                 format!("rows among offsets {range}, which no ledger row accounts for"),
             ),
             Difference::Rollup(rollup) => ("rollup", rollup_place(rollup), rollup_detail(rollup)),
@@ -310,7 +322,7 @@ fn rollup_detail(rollup: &RollupDifference) -> String {
 
 #[cfg(test)]
 mod tests {
-    use weir_clickhouse::{OffsetRange, SourcePartition};
+    use weir_clickhouse::OffsetRange;
 
     use super::*;
 
@@ -330,7 +342,7 @@ mod tests {
             report.differences[0].detail,
             "no ledger row for offsets 0-9"
         );
-        assert_eq!(report.differences[0].place, "1:events.web:0");
+        assert_eq!(report.differences[0].place, "events.web/0 stream 1");
     }
 
     #[test]
