@@ -87,6 +87,22 @@ impl Error {
         }
     }
 
+    /// Returns the error without the values of rows that ClickHouse may quote: for logs.
+    pub fn brief(&self) -> String {
+        match self {
+            Self::Server { code, message } => match name_in_text(message) {
+                Some(name) => format!("clickhouse refused with code {code} ({name})"),
+                None => format!("clickhouse refused with code {code}"),
+            },
+            Self::Status { .. }
+            | Self::Transport(_)
+            | Self::Timeout { .. }
+            | Self::Answer(_)
+            | Self::Config(_)
+            | Self::Schema(_) => self.to_string(),
+        }
+    }
+
     /// Builds the error of an HTTP answer from its status, the header `X-ClickHouse-Exception-Code` and the body.
     pub(crate) fn from_answer(status: u16, code: Option<u32>, body: &str) -> Self {
         let message = shorten(body.trim());
@@ -207,24 +223,26 @@ const UNREADABLE: &[u32] = &[
 /// Returns what stands before the mark that an exception was raised while the body was read, if it was. The mark is
 /// looked for at the very end, where the engine puts it: what stands before may quote a row.
 fn while_reading(message: &str) -> Option<&str> {
+    let (text, _) = split_name(message)?;
+    let text = text.strip_suffix("While executing BinaryRowInputFormat.")?;
+    Some(text.trim_end_matches([':', ' ', '\n']))
+}
+
+/// Finds the name of the code, as in `… (INCORRECT_DATA) (version 26.7.2.1)`.
+fn name_in_text(message: &str) -> Option<&str> {
+    split_name(message).map(|(_, name)| name)
+}
+
+/// Parts an exception's text from its end: the code's name and the server's version.
+fn split_name(message: &str) -> Option<(&str, &str)> {
     let text = message.trim_end();
     let text = match text.rfind(" (version ") {
         Some(end) if text.ends_with(')') => &text[..end],
         _ => text,
     };
-    // The code's name, as in ` (INCORRECT_DATA)`.
-    let text = text.strip_suffix(')')?;
-    let (text, name) = text.rsplit_once(" (")?;
-    if !name
-        .bytes()
-        .all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_')
-    {
-        return None;
-    }
-    Some(
-        text.strip_suffix("While executing BinaryRowInputFormat.")?
-            .trim_end_matches([':', ' ', '\n']),
-    )
+    let (text, name) = text.strip_suffix(')')?.rsplit_once(" (")?;
+    let is_name = |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_';
+    name.bytes().all(is_name).then_some((text, name))
 }
 
 /// Reads the position off `… (at row 3)`, which counts from 1.
@@ -263,3 +281,6 @@ fn shorten(text: &str) -> String {
     let tail = &text[text.ceil_char_boundary(text.len() - KEPT_BYTES)..];
     format!("{head} … {tail}")
 }
+
+#[cfg(test)]
+mod tests;

@@ -116,6 +116,16 @@ impl<T: Table> Encoder<T> {
         })
     }
 
+    /// Returns whether the table still has the columns the encoder was made for. To be asked before a row is blamed for
+    /// an error: where a type was changed, every row is encoded wrongly.
+    ///
+    /// # Errors
+    ///
+    /// Those of a read, and of [`Encoder::new`].
+    pub async fn is_current(&self, db: &Db) -> Result<bool, Error> {
+        Ok(Self::new(columns::insertable(db, T::NAME).await?)?.columns == self.columns)
+    }
+
     /// Appends one row.
     pub fn encode(&self, row: &T::Row<'_>, out: &mut Vec<u8>) {
         for write in &self.writers {

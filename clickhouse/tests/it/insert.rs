@@ -21,7 +21,7 @@ async fn a_hundred_thousand_rows_become_one_part() {
     let test = TestDb::migrated().await;
     let mut writer = Writer::new(&test).await;
     let mut event = page_view(0);
-    event.properties = object(json!({"text": "blank\n\nlines\n\n"}));
+    event.properties = object(&json!({"text": "blank\n\nlines\n\n"}));
     let events = vec![event; 100_000];
     let rows = encode(&writer.events, &web(), 0, &events);
     let body = Body::lz4(&rows);

@@ -1,5 +1,10 @@
 //! The crate on a real ClickHouse engine: the stack's own server, or the one `WEIR_CLICKHOUSE_URL` names.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "helpers of tests may panic, as tests do"
+)]
+
 mod insert;
 mod migrations;
 mod position;

@@ -19,7 +19,7 @@ async fn rows_read_back_and_stored_again_are_the_same() {
         json!({"time": "2024-01-01T10:00:00Z", "number": "12"}),
         json!({"big": u64::MAX, "small": i64::MIN}),
     ]) {
-        event.properties = object(properties);
+        event.properties = object(&properties);
     }
     let rows = encode(&writer.events, &web(), 0, &events);
     writer

@@ -30,7 +30,7 @@ async fn every_column_holds_what_was_sent() {
     let test = TestDb::migrated().await;
     let mut writer = Writer::new(&test).await;
     let mut event = page_view(5);
-    event.properties = object(json!({
+    event.properties = object(&json!({
         "date": "2024-01-01", "time": "2024-01-01T10:00:00Z", "big": u64::MAX, "small": i64::MIN, "float": 1.5,
         "nested": {"list": [1, "a", null, {"x": 1}]}, "nul": "a\u{0}b", "blank": "a\n\nb",
     }));
@@ -107,6 +107,7 @@ async fn columns_weir_does_not_fill_are_left_to_their_defaults() {
     test.run("ALTER TABLE events ADD COLUMN extra UInt8 DEFAULT 7 FIRST, ADD COLUMN twice String MATERIALIZED upper(name)")
         .await;
     let mut writer = Writer::new(&test).await;
+    assert!(writer.events.is_current(&test.db).await.unwrap());
     writer.page_views(&web(), range(0, 0)).await;
     let row: (u8, String) = test.one("SELECT extra, twice FROM events").await;
     assert_eq!(row, (7, "PAGE".to_owned()));
@@ -134,9 +135,11 @@ async fn a_table_without_a_column_names_the_migration() {
 #[tokio::test]
 async fn a_column_of_another_type_is_refused() {
     let test = TestDb::migrated().await;
+    let before = EventEncoder::load(&test.db).await.unwrap();
     test.run("ALTER TABLE events MODIFY COLUMN page_title UInt64")
         .await;
     let error = EventEncoder::load(&test.db).await.err().unwrap();
+    assert!(before.is_current(&test.db).await.is_err());
     assert!(
         error
             .to_string()

@@ -114,7 +114,7 @@ pub(crate) fn range(first: i64, last: i64) -> OffsetRange {
 pub(crate) fn page_view(offset: i64) -> Event {
     let ts_ms = NEW_YEAR_MS + offset * 60_000;
     Event {
-        event_id: Uuid::from_u128(0x1000 + offset.unsigned_abs() as u128),
+        event_id: Uuid::from_u128(0x1000 + u128::from(offset.unsigned_abs())),
         client_event_id: String::new(),
         source_id: "web".into(),
         platform: "web".into(),
@@ -155,13 +155,13 @@ pub(crate) fn page_view(offset: i64) -> Event {
         address: "203.0.113.0".into(),
         library: "weir-js".into(),
         library_version: "1.0".into(),
-        properties: object(json!({"title": "x", "n": offset})),
-        context: object(json!({"screen": {"width": 800}})),
+        properties: object(&json!({"title": "x", "n": offset})),
+        context: object(&json!({"screen": {"width": 800}})),
         warnings: vec!["clock".into()],
     }
 }
 
-pub(crate) fn object(value: serde_json::Value) -> serde_json::Map<String, serde_json::Value> {
+pub(crate) fn object(value: &serde_json::Value) -> serde_json::Map<String, serde_json::Value> {
     value.as_object().unwrap().clone()
 }
 

@@ -107,7 +107,7 @@ async fn rows_read_back_heal_a_view_and_change_nothing_else() {
     let mut events: Vec<_> = (0..10).map(page_view).collect();
     // As text, this number would come back as an integer that the JSON type refuses.
     events[4].properties =
-        crate::support::object(serde_json::json!({"huge": 1e20, "day": "2024-01-01"}));
+        crate::support::object(&serde_json::json!({"huge": 1e20, "day": "2024-01-01"}));
     let rows = encode(&writer.events, &web(), 0, &events);
     let failed = writer.insert(&web(), range(0, 9), Body::lz4(&rows)).await;
     assert!(failed.is_err());
