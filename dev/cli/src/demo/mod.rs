@@ -79,7 +79,7 @@ impl Demo {
             // Requests name made-up clients in X-Forwarded-For.
             environment: vec![(
                 "WEIR_INGEST_TRUSTED_PROXIES".to_owned(),
-                "[\"127.0.0.1/32\"]".to_owned(),
+                "127.0.0.1/32".to_owned(),
             )],
             ..StackOptions::default()
         };

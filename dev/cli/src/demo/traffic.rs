@@ -11,8 +11,8 @@ use super::scenery::{BOTS, BROWSERS, LOCALES, ORIGINS, PAGES, PRODUCTS, SCREENS,
 /// How far back visits go. Events of browsers and apps may be up to a week old.
 const SPAN: Duration = Duration::hours(6 * 24 + 20);
 
-/// Visits per visitor, about.
-const VISITS: usize = 3;
+/// Events per visitor, about: two or three visits of a few events, the visitors of some days ago not all among them.
+const EVENTS_PER_VISITOR: u64 = 9;
 
 /// One HTTP request to the collector.
 #[derive(Clone, Debug)]
@@ -53,7 +53,7 @@ impl Traffic {
     /// Prepares visitors for about `events` events.
     pub(crate) fn new(seed: u64, now: OffsetDateTime, events: u64) -> Self {
         let mut random = Random::new(seed);
-        let count = usize::try_from(events / 6).unwrap_or(usize::MAX) / VISITS;
+        let count = usize::try_from(events / EVENTS_PER_VISITOR).unwrap_or(usize::MAX);
         let visitors = (0..count.clamp(20, 200_000))
             .map(|_| visitor(&mut random))
             .collect();
