@@ -10,6 +10,7 @@ mod budget;
 mod collect;
 mod config;
 mod error;
+mod ids;
 mod item;
 mod json;
 mod metrics;

@@ -13,7 +13,8 @@ use weir_event::envelope::REJECTED_PAYLOAD_MAX_BYTES;
 use weir_event::{Body, Envelope, EnvelopeError, EventType, KeyClass, RejectCode, Rejected, time};
 
 use crate::address;
-use crate::item::{self, Fields, Flaw, Item};
+use crate::ids;
+use crate::item::{Fields, Flaw, Item};
 use crate::privacy;
 use crate::sink::Record;
 use crate::sources::Source;
@@ -25,12 +26,6 @@ mod tests;
 
 /// Most bytes of a user agent that are kept; real ones are shorter.
 const AGENT_MAX_BYTES: usize = 1024;
-
-/// Most bytes of an id that stands in a record's header or key as it was sent; real ones are shorter.
-const ID_MAX_BYTES: usize = 512;
-
-/// Members that differ between two tries of the same event.
-const RETRY_MEMBERS: [&str; 4] = ["sentAt", "_metadata", "retryCount", "receivedAt"];
 
 /// What the events of one request have in common.
 #[derive(Debug)]
@@ -159,9 +154,11 @@ impl Stamper<'_> {
         };
         let mut warnings = Vec::new();
         let id = if let Some(id) = &fields.message_id {
-            bounded(id)
+            ids::bounded(id)
         } else if fields.tells_events_apart() {
-            Cow::Owned(derived_id(&self.source.id, &visit.identity, kind, call.get()).to_string())
+            Cow::Owned(
+                ids::derived_id(&self.source.id, &visit.identity, kind, call.get()).to_string(),
+            )
         } else {
             warnings.push(Cow::Borrowed("no_event_id"));
             Cow::Owned((self.fresh_id)().to_string())
@@ -217,8 +214,8 @@ impl Stamper<'_> {
         // A repeat of a rejected event is judged again, so its id need not tell it from its repeats.
         let payload = self.payload(event);
         let id = match &fields.message_id {
-            Some(id) => bounded(id),
-            None => Cow::Owned(rejected_id(&self.source.id, &payload).to_string()),
+            Some(id) => ids::bounded(id),
+            None => Cow::Owned(ids::rejected_id(&self.source.id, &payload).to_string()),
         };
         let kind = match self.route {
             Route::One(kind) => kind.as_str(),
@@ -298,7 +295,7 @@ impl Stamper<'_> {
             return Visit {
                 agent,
                 address,
-                identity: bounded(id),
+                identity: ids::bounded(id),
                 visitor: None,
             };
         }
@@ -368,49 +365,6 @@ pub(crate) fn reject_too_large(record: &Record) -> Option<Record> {
 fn client_time_ms(fields: &Fields<'_>) -> Option<i64> {
     let text = fields.timestamp.or(fields.original_timestamp)?;
     time::from_json(&serde_json::from_str(text).ok()?)
-}
-
-/// Returns the id of an event that has none of its own but tells itself apart: the same for every try, whatever
-/// its address was before it was reduced.
-fn derived_id(source: &str, identity: &str, kind: EventType, call: &str) -> Uuid {
-    let mut hasher = blake3::Hasher::new();
-    let mut update = |part: &str| {
-        hasher.update(&(part.len() as u64).to_le_bytes());
-        hasher.update(part.as_bytes());
-    };
-    update("weir event id");
-    update(source);
-    update(identity);
-    update(kind.as_str());
-    for (name, value) in item::members(call) {
-        if !RETRY_MEMBERS.contains(&&*name) {
-            update(&name);
-            update(value);
-        }
-    }
-    id_of(&hasher)
-}
-
-fn rejected_id(source: &str, payload: &str) -> Uuid {
-    let mut hasher = blake3::Hasher::new();
-    for part in ["weir rejected event id", source, "\0", payload] {
-        hasher.update(part.as_bytes());
-    }
-    id_of(&hasher)
-}
-
-/// Returns an id, or in place of a very long one its hash: a rejected event's record must be small.
-fn bounded(id: &str) -> Cow<'_, str> {
-    if id.len() <= ID_MAX_BYTES {
-        return Cow::Borrowed(id);
-    }
-    Cow::Owned(blake3::hash(id.as_bytes()).to_hex().as_str().to_owned())
-}
-
-fn id_of(hasher: &blake3::Hasher) -> Uuid {
-    let mut bytes = [0; 16];
-    hasher.finalize_xof().fill(&mut bytes);
-    uuid::Builder::from_custom_bytes(bytes).into_uuid()
 }
 
 /// Returns the longest start of `text` that has at most `max_bytes` and ends between two characters.

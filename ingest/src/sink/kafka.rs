@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use weir_common::kafka::KafkaConfig;
 use weir_common::telemetry::Health;
 
+use super::status::Status;
 use super::{Record, Sink, SinkError};
 use crate::budget::Reservation;
 use crate::metrics::IngestMetrics;
@@ -63,38 +64,6 @@ struct Shared {
     /// Asks for a look at Kafka's state now rather than at the next interval.
     suspicion: Notify,
     metrics: IngestMetrics,
-}
-
-/// What is known of Kafka.
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Status {
-    /// It does not answer.
-    Away(String),
-    /// It answers, and lacks these topics.
-    Up { missing: Vec<&'static str> },
-}
-
-impl Status {
-    /// Returns why records for a topic have no chance.
-    fn obstacle(&self, topic: &str) -> Option<String> {
-        match self {
-            Status::Away(reason) => Some(format!("Kafka cannot be reached: {reason}")),
-            Status::Up { missing } => missing.contains(&topic).then(|| missing_text(topic)),
-        }
-    }
-
-    /// Returns why not every record has a chance.
-    fn any_obstacle(&self) -> Option<String> {
-        match self {
-            Status::Away(reason) => Some(format!("Kafka cannot be reached: {reason}")),
-            Status::Up { missing } if missing.is_empty() => None,
-            Status::Up { missing } => Some(missing_text(&missing.join(", "))),
-        }
-    }
-}
-
-fn missing_text(topics: &str) -> String {
-    format!("topic {topics} does not exist; `weir topics apply` creates it")
 }
 
 impl Shared {

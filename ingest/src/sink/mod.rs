@@ -3,6 +3,7 @@
 mod kafka;
 #[cfg(test)]
 pub(crate) mod memory;
+mod status;
 
 use std::future::Future;
 use std::sync::Arc;

@@ -3,6 +3,7 @@ use weir_event::KeyClass;
 
 use super::*;
 use crate::address::AddressPolicy;
+use crate::ids::ID_MAX_BYTES;
 use crate::sources::Platform;
 
 const RECEIVED_MS: i64 = 1_767_323_045_678;

@@ -134,22 +134,3 @@ async fn records_have_no_chance_before_kafka_was_reached() {
         Err(SinkError::Unavailable(_))
     ));
 }
-
-#[test]
-fn topics_that_are_missing_are_named() {
-    let up = Status::Up {
-        missing: vec!["events.ios"],
-    };
-    assert_eq!(up.obstacle("events.web"), None);
-    assert!(
-        up.obstacle("events.ios")
-            .unwrap()
-            .contains("weir topics apply")
-    );
-    assert!(up.any_obstacle().unwrap().contains("events.ios"));
-    let away = Status::Away("no route".to_owned());
-    assert_eq!(
-        away.obstacle("events.web").as_deref(),
-        Some("Kafka cannot be reached: no route")
-    );
-}
