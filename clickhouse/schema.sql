@@ -1,4 +1,5 @@
--- Every table and view after all migrations. Written by the tests: see CONTRIBUTING.
+-- Every table and view after all migrations. Not to be edited, but to be written anew by
+-- UPDATE_GOLDEN=1 cargo test -p weir-clickhouse golden_schema
 
 CREATE TABLE batches
 (

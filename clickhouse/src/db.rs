@@ -120,6 +120,13 @@ pub(crate) async fn within<T>(
     }
 }
 
+/// Runs a read over many rows and returns what it gives.
+pub(crate) async fn scan<T: RowOwned + RowRead>(query: Query) -> Result<Vec<T>, Error> {
+    let limit = SCAN_TIMEOUT.as_secs().to_string();
+    let query = query.with_setting("max_execution_time", limit);
+    within(SCAN_TIMEOUT, query.fetch_all()).await
+}
+
 /// Runs a look-up and returns all of its rows.
 pub(crate) async fn rows<T: RowOwned + RowRead>(query: Query) -> Result<Vec<T>, Error> {
     within(LOOKUP_TIMEOUT, query.fetch_all()).await

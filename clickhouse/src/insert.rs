@@ -126,6 +126,15 @@ pub(crate) fn check_url(url: &str) -> Result<Uri, Error> {
     let uri: Uri = url
         .parse()
         .map_err(|error| Error::Config(format!("url is not valid: {error}")))?;
+    // A URL is shown in logs.
+    if uri
+        .authority()
+        .is_some_and(|authority| authority.as_str().contains('@'))
+    {
+        return Err(Error::Config(
+            "url must not hold credentials: user and password are settings of their own".into(),
+        ));
+    }
     match uri.scheme_str() {
         Some("http" | "https") if uri.host().is_some() => Ok(uri),
         _ => Err(Error::Config(
@@ -254,7 +263,10 @@ impl Connection {
         let request = self.request(insert)?;
         // Taken out, so that a dropped future leaves no connection with half an answer on it.
         let mut sender = self.sender.take().ok_or(InsertError::Closed)?;
-        sender.ready().await.map_err(|_| InsertError::Closed)?;
+        match tokio::time::timeout(CONNECT_TIMEOUT, sender.ready()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(_)) | Err(_) => return Err(InsertError::Closed),
+        }
         if !may_send() {
             self.sender = Some(sender);
             return Err(InsertError::Withheld);
@@ -355,8 +367,6 @@ fn summary(json: &str) -> Summary {
 fn headers(config: &ClickHouseConfig, uri: &Uri) -> Result<HeaderMap, Error> {
     let mut headers = HeaderMap::new();
     let host = uri.authority().map_or("", |authority| authority.as_str());
-    // Credentials belong into the settings of their own, but a URL may hold some: they must not become the host.
-    let host = host.rsplit('@').next().unwrap_or(host);
     let value = |text: &str, what: &str| {
         HeaderValue::from_str(text)
             .map_err(|_| Error::Config(format!("{what} cannot be sent over http")))
@@ -373,4 +383,38 @@ fn headers(config: &ClickHouseConfig, uri: &Uri) -> Result<HeaderMap, Error> {
         headers.insert("x-clickhouse-key", password);
     }
     Ok(headers)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_must_be_of_http_and_without_credentials() {
+        for url in [
+            "http://localhost:8123",
+            "https://clickhouse.example/path/",
+            "http://[::1]:8123",
+        ] {
+            assert!(check_url(url).is_ok(), "{url}");
+        }
+        for url in [
+            "localhost:8123",
+            "ftp://localhost",
+            "http://",
+            "/path",
+            "http://me:secret@localhost:8123",
+        ] {
+            let error = check_url(url).unwrap_err();
+            assert!(!error.to_string().contains("secret"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_summary_reads_as_zero_where_it_says_nothing() {
+        let told = summary(r#"{"read_rows":"3","written_rows":"12","written_bytes":"340"}"#);
+        assert_eq!((told.written_rows, told.written_bytes), (12, 340));
+        assert_eq!(summary("{}"), Summary::default());
+        assert_eq!(summary("nonsense"), Summary::default());
+    }
 }

@@ -6,6 +6,11 @@ use serde::Deserialize;
 use crate::db::{self, Db};
 use crate::error::Error;
 
+const HEADER: &str =
+    "-- Every table and view after all migrations. Not to be edited, but to be written anew by
+-- UPDATE_GOLDEN=1 cargo test -p weir-clickhouse golden_schema
+";
+
 #[derive(Row, Deserialize)]
 struct Object {
     create_table_query: String,
@@ -28,9 +33,7 @@ pub async fn dump(db: &Db) -> Result<String, Error> {
     )
     .await?;
     let database = &db.config().database;
-    let mut dump = String::from(
-        "-- Every table and view after all migrations. Written by the tests: see CONTRIBUTING.\n",
-    );
+    let mut dump = HEADER.to_owned();
     for object in objects {
         let statement = object
             .create_table_query

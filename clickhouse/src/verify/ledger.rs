@@ -25,8 +25,9 @@ pub(super) async fn coverage(
     end: i64,
 ) -> Result<Coverage, Error> {
     let query = position::of(db, queries::VERIFY_SUMS, source).param("end", end);
-    let (first, batches, n_events, n_failed, n_lost, n_absent): (u64, u64, u64, u64, u64, u64) =
-        db::row(query).await?;
+    let sums: Vec<(u64, u64, u64, u64, u64, u64)> = db::scan(query).await?;
+    let (first, batches, n_events, n_failed, n_lost, n_absent) =
+        sums.first().copied().unwrap_or_default();
     Ok(Coverage {
         source: source.clone(),
         range: OffsetRange {
@@ -59,7 +60,7 @@ pub(super) async fn tiling(
         .param("end", end)
         .param("limit", limit);
     let mut differences = Vec::new();
-    for odd in db::rows::<Odd>(query).await? {
+    for odd in db::scan::<Odd>(query).await? {
         let source = source.clone();
         let (range, expected_first) = (range(odd.first, odd.last)?, offset(odd.expected_first)?);
         if range.first > expected_first {
@@ -120,7 +121,7 @@ pub(super) async fn stored(
             .param("from", from)
             .param("end", end)
             .param("limit", BATCHES_AT_ONCE);
-        let batches: Vec<Batch> = db::rows(query).await?;
+        let batches: Vec<Batch> = db::scan(query).await?;
         let (Some(last), is_final) = (batches.last(), (batches.len() as u64) < BATCHES_AT_ONCE)
         else {
             return Ok(differences);
@@ -152,7 +153,7 @@ async fn differing(
         .param("firsts", firsts)
         .param("from", rows.0)
         .param("to", rows.1);
-    let counted: Vec<Counted> = db::rows(query).await?;
+    let counted: Vec<Counted> = db::scan(query).await?;
     let counted: HashMap<u64, Counted> = counted
         .into_iter()
         .map(|counted| (counted.first, counted))
@@ -206,7 +207,7 @@ async fn above_ledger(db: &Db) -> Result<Vec<(SourcePartition, OffsetRange)>, Er
         highest: u64,
         ledger_next: u64,
     }
-    let found: Vec<Found> = db::rows(db.lookup(queries::VERIFY_ABOVE)).await?;
+    let found: Vec<Found> = db::scan(db.lookup(queries::VERIFY_ABOVE)).await?;
     found
         .into_iter()
         .map(|found| {

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use tokio::time::Instant;
 
 use super::{Difference, Options, Report, RollupDifference};
-use crate::db::{self, Db, SCAN_TIMEOUT};
+use crate::db::{self, Db};
 use crate::error::Error;
 use crate::{insert, queries, repairs, running};
 
@@ -108,12 +108,8 @@ async fn wait_for_running_inserts(db: &Db) -> Result<(), Error> {
 async fn look(db: &Db, day: i64, limit: u64) -> Result<Vec<RollupDifference>, Error> {
     let mut found = Vec::new();
     for (rollup, sql) in ROLLUPS {
-        let query = db
-            .lookup(sql)
-            .param("day", day)
-            .param("limit", limit)
-            .with_setting("max_execution_time", SCAN_TIMEOUT.as_secs().to_string());
-        let rows: Vec<Differing> = db::within(SCAN_TIMEOUT, query.fetch_all()).await?;
+        let query = db.lookup(sql).param("day", day).param("limit", limit);
+        let rows: Vec<Differing> = db::scan(query).await?;
         found.extend(rows.into_iter().map(|row| RollupDifference {
             rollup,
             source_id: row.source_id,
@@ -129,9 +125,5 @@ async fn look(db: &Db, day: i64, limit: u64) -> Result<Vec<RollupDifference>, Er
 
 /// Returns the UTC days with anything to compare, by their first moment.
 async fn days(db: &Db) -> Result<Vec<i64>, Error> {
-    let query = db
-        .lookup(queries::VERIFY_DAYS)
-        .with_setting("max_execution_time", SCAN_TIMEOUT.as_secs().to_string());
-    let days: Vec<i64> = db::within(SCAN_TIMEOUT, query.fetch_all()).await?;
-    Ok(days)
+    db::scan(db.lookup(queries::VERIFY_DAYS)).await
 }

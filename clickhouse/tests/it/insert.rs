@@ -220,6 +220,23 @@ async fn tables_and_columns_that_are_not_there_stop() {
 }
 
 #[tokio::test]
+async fn a_large_body_that_is_refused_unread_is_judged_by_the_answer() {
+    let test = TestDb::migrated().await;
+    let mut writer = Writer::new(&test).await;
+    let insert = InsertRequest {
+        table: "nothing",
+        ..request(
+            &writer.events,
+            &web(),
+            range(0, 0),
+            Body::plain(vec![0; 30 << 20]),
+        )
+    };
+    let (class, error) = class(writer.connection.insert(&insert, || true).await);
+    assert_eq!((class, error.code()), (Class::Stop, Some(60)), "{error}");
+}
+
+#[tokio::test]
 async fn a_wrong_password_stops() {
     let test = TestDb::migrated().await;
     let config = ClickHouseConfig {

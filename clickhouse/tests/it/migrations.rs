@@ -27,7 +27,7 @@ async fn a_fresh_database_has_the_golden_schema() {
     assert!(
         dump == expected,
         "the schema differs from clickhouse/schema.sql; if that is meant, run\n\
-         UPDATE_GOLDEN=1 cargo test -p weir-clickhouse a_fresh_database_has_the_golden_schema\n\
+         UPDATE_GOLDEN=1 cargo test -p weir-clickhouse golden_schema\n\
          and look at the difference:\n{}",
         difference(&expected, &dump)
     );

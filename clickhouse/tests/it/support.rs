@@ -44,14 +44,21 @@ impl TestDb {
     /// Returns an empty database that does not exist yet.
     pub(crate) fn absent() -> Self {
         let server = server();
+        // On a real server the reader may read the stack's own database only.
+        let (reader_user, reader_password) = match server.service() {
+            Ok(_) => (
+                server.reader().to_owned(),
+                server.reader_password().to_owned(),
+            ),
+            Err(_) => (String::new(), String::new()),
+        };
         let config = ClickHouseConfig {
             url: server.url().to_owned(),
             user: server.user().to_owned(),
             password: server.password().to_owned(),
             database: format!("weir_test_{}", Uuid::new_v4().simple()),
-            // On a real server the reader may read the stack's own database only.
-            reader_user: String::new(),
-            reader_password: String::new(),
+            reader_user,
+            reader_password,
         };
         Self {
             db: Db::new(&config).unwrap(),
