@@ -38,6 +38,8 @@ const BLOCK_BYTES: &str = "4000000000";
 const SETTINGS: &[(&str, &str)] = &[
     ("async_insert", "0"),
     ("insert_deduplicate", "1"),
+    // Where an administrator's profile says "disable", the setting above has no effect.
+    ("deduplicate_insert", "enable"),
     ("deduplicate_blocks_in_dependent_materialized_views", "1"),
     ("max_partitions_per_insert_block", "0"),
     ("materialized_views_ignore_errors", "0"),

@@ -28,6 +28,7 @@ pub mod stats;
 pub mod stored;
 pub mod streams;
 pub mod verify;
+pub mod windows;
 
 pub use config::ClickHouseConfig;
 pub use db::Db;

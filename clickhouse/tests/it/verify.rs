@@ -2,10 +2,13 @@
 
 use std::time::Duration;
 
+use weir_clickhouse::compress::Body;
 use weir_clickhouse::rows::BatchRow;
 use weir_clickhouse::verify::{self, Difference, Options, Report};
 
-use crate::support::{NEW_YEAR_MS, TestDb, Writer, batch, range, web};
+use weir_clickhouse::windows::{self, Window};
+
+use crate::support::{NEW_YEAR_MS, TestDb, Writer, batch, encode, page_view, range, web};
 
 fn impatient() -> Options {
     Options {
@@ -226,4 +229,94 @@ async fn a_batch_that_is_recorded_in_time_is_no_difference() {
     });
     let report = report.unwrap();
     assert!(report.is_clean(), "{:?}", report.differences);
+}
+
+#[tokio::test]
+async fn a_view_whose_target_would_take_a_resend_twice_is_found() {
+    let test = delivered().await;
+    test.run("CREATE TABLE own (x UInt64) ENGINE = MergeTree ORDER BY x")
+        .await;
+    test.run("CREATE MATERIALIZED VIEW own_mv TO own AS SELECT offset AS x FROM events")
+        .await;
+    let own = Window {
+        table: format!("{}.own", test.db.config().database),
+        parts: 0,
+    };
+    assert_eq!(report(&test).await.small_windows, [own]);
+    test.run("ALTER TABLE own MODIFY SETTING non_replicated_deduplication_window = 100000")
+        .await;
+    assert!(report(&test).await.small_windows.is_empty());
+}
+
+#[tokio::test]
+async fn every_table_of_weir_has_its_window() {
+    let test = TestDb::migrated().await;
+    let found = windows::windows(&test.db).await.unwrap();
+    let expected = [
+        "batches",
+        "events",
+        "failed_events",
+        "pages_15m",
+        "traffic_15m",
+    ]
+    .map(|table| Window {
+        table: format!("{}.{table}", test.db.config().database),
+        parts: 100_000,
+    });
+    assert_eq!(found, expected);
+}
+
+#[tokio::test]
+async fn estimates_of_many_visitors_do_not_depend_on_how_they_were_batched() {
+    let test = TestDb::migrated().await;
+    let mut writer = Writer::new(&test).await;
+    let mut first = 0;
+    for size in [1, 999, 3_000, 16_000] {
+        let range = range(first, first + size - 1);
+        let events: Vec<_> = (range.first..=range.last)
+            .map(|offset| {
+                let mut event = page_view(offset % 10);
+                event.visitor_id = (offset.unsigned_abs() + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+                event
+            })
+            .collect();
+        let rows = encode(&writer.events, &web(), range.first, &events);
+        writer
+            .insert(&web(), range, Body::lz4(&rows))
+            .await
+            .unwrap();
+        writer.record(&[batch(&web(), range)]).await;
+        first += size;
+    }
+    let report = report(&test).await;
+    assert!(report.is_clean(), "{:?}", report.differences);
+    assert_eq!(report.partitions[0].n_events, 20_000);
+}
+
+#[tokio::test]
+async fn more_batches_than_one_query_takes_are_all_looked_at() {
+    let test = TestDb::migrated().await;
+    let mut writer = Writer::new(&test).await;
+    let all = range(0, 10_999);
+    writer.page_views(&web(), all).await;
+    let batches: Vec<_> = (all.first..=all.last)
+        .map(|offset| batch(&web(), range(offset, offset)))
+        .collect();
+    writer.record(&batches).await;
+    assert!(report(&test).await.is_clean());
+    test.run("DELETE FROM events WHERE offset IN (0, 4999, 5000, 10999)")
+        .await;
+    let report = report(&test).await;
+    let missing: Vec<_> = report
+        .differences
+        .iter()
+        .filter_map(|difference| match difference {
+            Difference::Stored { range, found, .. } => Some((range.first, *found)),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(
+        missing,
+        [0, 4_999, 5_000, 10_999].map(|offset| (offset, (0, 0)))
+    );
 }
