@@ -36,6 +36,9 @@ pub struct ProcessorConfig {
     /// How long after a batch was declared its stored rows may be sent again to heal a view.
     /// `WEIR_PROCESSOR_RESEND_HORIZON`.
     pub resend_horizon: HumanDuration,
+    /// How long after a batch was declared its inserts may start; a successor waits as long before it takes over a batch
+    /// of which nothing is stored. `WEIR_PROCESSOR_INSERT_START_LIMIT`.
+    pub insert_start_limit: HumanDuration,
     /// The tables' deduplication window, in parts: what the migrations set. `WEIR_PROCESSOR_WINDOW_PARTS`.
     pub window_parts: u64,
     /// Name of the ClickHouse shard that takes the rows; empty for one server. `WEIR_PROCESSOR_SHARD`.
@@ -59,6 +62,7 @@ impl Default for ProcessorConfig {
             dedup_window: HumanDuration(Duration::from_secs(24 * 3_600)),
             dedup_max_ids: 20_000_000,
             resend_horizon: HumanDuration(Duration::from_secs(3_600)),
+            insert_start_limit: HumanDuration(Duration::from_secs(10)),
             window_parts: 100_000,
             shard: String::new(),
             drain_timeout: HumanDuration(Duration::from_secs(40)),
@@ -111,6 +115,10 @@ impl ProcessorConfig {
         }
         if self.dedup_max_ids == 0 {
             return bad("dedup_max_ids", &self.dedup_max_ids, "expected at least 1");
+        }
+        if !(1..=10).contains(&self.insert_start_limit.0.as_secs()) {
+            let value = self.insert_start_limit.to_string();
+            return bad("insert_start_limit", &value, "expected 1s to 10s");
         }
         if self.window_parts < 4 {
             return bad("window_parts", &self.window_parts, "expected at least 4");

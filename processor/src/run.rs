@@ -222,6 +222,7 @@ fn rules(config: &ProcessorConfig) -> Rules {
     Rules {
         horizon_ms: millis(config.resend_horizon.0),
         window_parts: config.window_parts,
+        first_byte_ms: millis(config.insert_start_limit.0),
         shard: config.shard.clone(),
         ..Rules::default()
     }

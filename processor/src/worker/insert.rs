@@ -62,7 +62,15 @@ impl Worker {
             range,
             body,
         };
-        self.insert(insert).await
+        let outcome = self.insert(insert).await;
+        if outcome == Outcome::Done {
+            tracing::info!(source = %self.source, %range, "stored rows were sent again, so that every view has them");
+            let replays = &self.shared.metrics.replays;
+            replays
+                .with_label_values(&[&*self.source.topic, "resent"])
+                .inc();
+        }
+        outcome
     }
 
     pub(super) async fn insert_failed(&mut self, range: OffsetRange, token_taken: bool) -> Outcome {

@@ -4,6 +4,8 @@
 //! revoked it finishes the batch that is declared, when it is lost it finishes the insert that is under way.
 
 mod collect;
+#[cfg(debug_assertions)]
+mod halt;
 mod insert;
 mod locate;
 
@@ -140,7 +142,11 @@ impl Worker {
         while self.may_go_on() {
             let command = self.machine.command();
             tracing::trace!(source = %self.source, ?command, "next step");
+            #[cfg(debug_assertions)]
+            halt::point(&command, halt::Side::Before);
             let outcome = self.execute(&command).await;
+            #[cfg(debug_assertions)]
+            halt::point(&command, halt::Side::After);
             let gave_up = outcome == Outcome::GaveUp;
             self.machine.advance(outcome);
             if gave_up {

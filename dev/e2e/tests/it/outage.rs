@@ -1,0 +1,67 @@
+//! Collector, broker and ClickHouse go away and come back, under load.
+
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+
+use crate::load::{self, Load};
+use crate::support;
+
+#[test]
+fn what_a_killed_collector_acknowledged_is_there() -> Result<()> {
+    let stack = support::start()?;
+    let load = Load::start(&stack, "ingest", Duration::ZERO)?;
+    let ingest = stack.role("ingest")?;
+    for _ in 0..4 {
+        load.await_more(200)?;
+        ingest.service().kill9()?;
+        ingest.service().restart()?;
+    }
+    load.await_more(100)?;
+    let sent = load.finish()?;
+    ensure!(sent.repeated > 0, "no request met the kills");
+    load::check(&stack, &sent)
+}
+
+#[test]
+fn a_stopped_collector_finishes_what_it_took() -> Result<()> {
+    let stack = support::start()?;
+    let load = Load::start(&stack, "graceful", Duration::ZERO)?;
+    load.await_more(200)?;
+    let ingest = stack.role("ingest")?;
+    ingest.service().stop()?;
+    ingest.service().start()?;
+    load.await_more(100)?;
+    let processor = stack.role("processor")?;
+    processor.service().stop()?;
+    processor.service().start()?;
+    let sent = load.finish()?;
+    load::check(&stack, &sent)?;
+    let replays = support::log_count(&stack, "processor", "replaying a declared batch")?;
+    ensure!(
+        replays == 0,
+        "a processor that was asked to stop left {replays} batches open"
+    );
+    Ok(())
+}
+
+#[test]
+fn broker_and_clickhouse_may_stop_and_come_back() -> Result<()> {
+    let stack = support::start()?;
+    let load = Load::start(&stack, "outage", Duration::from_millis(20))?;
+    load.await_more(200)?;
+    stack.kafka().kill()?;
+    stack.kafka().restart()?;
+    load.await_more(200)?;
+    stack.clickhouse().kill()?;
+    load.await_more(400)?;
+    stack.clickhouse().restart()?;
+    load.await_more(100)?;
+    stack.kafka().service().sigstop()?;
+    stack.clickhouse().kill()?;
+    stack.clickhouse().restart()?;
+    stack.kafka().service().sigcont()?;
+    load.await_more(200)?;
+    let sent = load.finish()?;
+    load::check(&stack, &sent)
+}
