@@ -10,3 +10,4 @@ mod clickhouse;
 mod kafka;
 mod parent;
 mod prerequisites;
+mod stack;
