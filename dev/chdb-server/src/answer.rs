@@ -15,7 +15,7 @@ use crate::request::{ContentEncoding, Request};
 /// How much of an answer is held back, in bytes.
 const HELD_BACK_BYTES: usize = 1 << 20;
 /// How much of an answer is held back with `wait_end_of_query`, in bytes. A server would use its disk.
-const MAX_HELD_BACK_BYTES: usize = 1 << 30;
+const MAX_HELD_BACK_BYTES: usize = 256 << 20;
 /// Pieces on their way to a client that does not read.
 const PIECES_IN_FLIGHT: usize = 4;
 /// Size of the pieces a large result is cut into, in bytes.

@@ -23,17 +23,16 @@ pub(crate) struct Args {
     pub(crate) listen: String,
 
     /// Directory for the tables, created when missing, used by one server at a time
-    #[arg(long, alias = "data", env = "WEIR_CHDB_PATH", value_name = "DIR")]
+    #[arg(long, env = "WEIR_CHDB_PATH", value_name = "DIR")]
     pub(crate) path: PathBuf,
 
     /// The engine, libchdb.so
-    #[arg(long, alias = "library", env = "WEIR_LIBCHDB", value_name = "FILE")]
+    #[arg(long, env = "WEIR_LIBCHDB", value_name = "FILE")]
     pub(crate) lib: PathBuf,
 
     /// Name of the user who may do everything
     #[arg(
         long,
-        alias = "user",
         env = "WEIR_CHDB_USER",
         value_name = "NAME",
         default_value = "default"
@@ -53,7 +52,6 @@ pub(crate) struct Args {
     /// Name of the user who may only read (readonly=1)
     #[arg(
         long,
-        alias = "reader",
         env = "WEIR_CHDB_READER",
         value_name = "NAME",
         default_value = "reader"

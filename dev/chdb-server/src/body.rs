@@ -4,10 +4,12 @@ use std::collections::VecDeque;
 use std::io::{self, Read};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use axum::body::Body as HttpBody;
 use bytes::Bytes;
 use futures_util::StreamExt;
+use tokio::time::timeout;
 
 use crate::blocks::BlockReader;
 use crate::exception::{Code, Exception};
@@ -15,6 +17,8 @@ use crate::request::ContentEncoding;
 
 /// Largest body, encoded and decoded, in bytes.
 pub(crate) const MAX_BODY_BYTES: usize = 256 << 20;
+/// How long a client may take for the next piece; a server's `http_receive_timeout`.
+const STALLED: Duration = Duration::from_secs(30);
 /// Piece size of decoded bodies, in bytes.
 const PIECE_BYTES: usize = 256 << 10;
 
@@ -82,7 +86,7 @@ impl Body {
     /// Reads a body to its end.
     ///
     /// # Errors
-    /// It is too large, or the client went away before its end: then nothing of it may be used.
+    /// It is too large or stalls, or the client went away before its end: then nothing of it may be used.
     pub(crate) async fn read(body: HttpBody, budget: &Arc<Budget>) -> Result<Self, BodyError> {
         let mut whole = Self {
             pieces: VecDeque::new(),
@@ -92,7 +96,11 @@ impl Body {
             },
         };
         let mut stream = body.into_data_stream();
-        while let Some(piece) = stream.next().await {
+        let stalled = |_| {
+            let text = format!("Timeout exceeded: the request's body stalled for {STALLED:?}");
+            BodyError::Refused(Exception::new(Code::SocketTimeout, text))
+        };
+        while let Some(piece) = timeout(STALLED, stream.next()).await.map_err(stalled)? {
             let piece = piece.map_err(|_| BodyError::Gone)?;
             if whole.share.bytes + piece.len() > MAX_BODY_BYTES {
                 return Err(BodyError::Refused(too_large()));

@@ -34,6 +34,8 @@ pub(crate) enum Code {
     Readonly = 164,
     /// All connections are busy and the queue is full.
     TooManySimultaneousQueries = 202,
+    /// The client stalls.
+    SocketTimeout = 209,
     /// A query with this id runs already.
     QueryWithSameIdIsAlreadyRunning = 216,
     /// Buffers are full.
@@ -69,6 +71,7 @@ impl Code {
             Self::UnknownSetting => "UNKNOWN_SETTING",
             Self::Readonly => "READONLY",
             Self::TooManySimultaneousQueries => "TOO_MANY_SIMULTANEOUS_QUERIES",
+            Self::SocketTimeout => "SOCKET_TIMEOUT",
             Self::QueryWithSameIdIsAlreadyRunning => "QUERY_WITH_SAME_ID_IS_ALREADY_RUNNING",
             Self::MemoryLimitExceeded => "MEMORY_LIMIT_EXCEEDED",
             Self::CannotDecompress => "CANNOT_DECOMPRESS",

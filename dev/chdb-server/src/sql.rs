@@ -46,6 +46,8 @@ pub(crate) struct Query {
     pub(crate) reads_file: bool,
     /// It is an INSERT … SELECT from `input()`, the body.
     pub(crate) reads_input: bool,
+    /// It calls a function that reads files of the server's or opens connections.
+    pub(crate) reaches_out: bool,
     /// There is nothing but blanks and comments.
     pub(crate) is_empty: bool,
 }
@@ -157,11 +159,65 @@ fn query(text: &[u8]) -> Query {
             }
             query.writes_file |= previous.is("INTO") && token.is("OUTFILE");
             query.reads_file |= previous.is("FROM") && token.is("INFILE");
-            query.reads_input |= query.is_insert && previous.is_column("input") && token.is("(");
+            if token.is("(") && previous.is_name() {
+                query.reads_input |= query.is_insert && previous.is_column("input");
+                query.reaches_out |= reaches_out(previous.text);
+            }
         }
         previous = Some(token);
     }
     query
+}
+
+/// Functions, and beginnings of their names, that a server's grants keep from readers. The engine has no grants and checks only some.
+const REACHING_OUT: &[&str] = &[
+    "file",
+    "url",
+    "s3",
+    "gcs",
+    "oss",
+    "cosn",
+    "hdfs",
+    "azureblobstorage",
+    "remote",
+    "cluster",
+    "mysql",
+    "postgresql",
+    "mongodb",
+    "redis",
+    "sqlite",
+    "odbc",
+    "jdbc",
+    "ytsaurus",
+    "executable",
+    "deltalake",
+    "iceberg",
+    "hudi",
+    "paimon",
+    "arrowflight",
+    "python",
+];
+
+/// How longer names of such functions go on.
+const VARIANTS: &[&str] = &[
+    "cluster",
+    "secure",
+    "allreplicas",
+    "system",
+    "local",
+    "s3",
+    "azure",
+    "hdfs",
+    "pool",
+];
+
+fn reaches_out(function: &[u8]) -> bool {
+    let name = String::from_utf8_lossy(function).to_ascii_lowercase();
+    REACHING_OUT.iter().any(|beginning| {
+        name.strip_prefix(beginning).is_some_and(|end| {
+            end.is_empty() || VARIANTS.iter().any(|variant| end.starts_with(variant))
+        })
+    })
 }
 
 /// Tells whether a text begins with KILL.

@@ -240,6 +240,10 @@ fn refuse(request: &Request, facts: &sql::Query) -> Result<(), Exception> {
         let text = "This server has no table function 'input'; name the columns in the INSERT";
         return Err(Exception::new(Code::NotImplemented, text));
     }
+    if facts.reaches_out && request.user == User::Reader {
+        let text = "Cannot read files or open connections in readonly mode";
+        return Err(Exception::new(Code::Readonly, text));
+    }
     if facts.is_kill && request.user == User::Reader {
         let text = "Not enough privileges to end queries";
         return Err(Exception::new(Code::AccessDenied, text));

@@ -137,6 +137,26 @@ fn a_query_tells_its_format_and_kind() {
 }
 
 #[test]
+fn functions_that_reach_out_are_known_by_their_names() {
+    for text in [
+        "SELECT file('x')",
+        "DESCRIBE URL ('x')",
+        "SELECT * FROM s3Cluster('c', 'u')",
+        "SELECT * FROM icebergS3('u')",
+    ] {
+        assert!(query(text).reaches_out, "{text}");
+    }
+    for text in [
+        "SELECT url FROM t",
+        "SELECT URLHash(url)",
+        "SELECT count(file) FROM t",
+        "SELECT numbers(1)",
+    ] {
+        assert!(!query(text).reaches_out, "{text}");
+    }
+}
+
+#[test]
 fn only_one_statement_is_a_statement() {
     assert!(!query("SELECT 1; -- over").is_followed);
     assert!(!query("SELECT ';' ;;").is_followed);

@@ -112,7 +112,7 @@ fn a_failure_after_the_first_rows_breaks_the_answer_off() {
     let server = Server::start();
     let answer = server
         .request()
-        .body("SELECT number, throwIf(number = 3000000) FROM numbers(10000000) SETTINGS max_threads = 1")
+        .body("SELECT number, throwIf(number = 500000) FROM numbers(10000000) SETTINGS max_threads = 1")
         .send();
     assert_eq!(answer.status, 200);
     assert_ne!(answer.exit, 0, "curl took the answer for whole");
@@ -126,7 +126,7 @@ fn a_failure_after_the_first_rows_has_its_status_when_the_end_is_waited_for() {
     let answer = server
         .request()
         .param("wait_end_of_query", "1")
-        .body("SELECT number, throwIf(number = 3000000) FROM numbers(10000000)")
+        .body("SELECT number, throwIf(number = 500000) FROM numbers(10000000)")
         .send();
     assert_eq!((answer.status, answer.code()), (500, 395));
 }
@@ -143,7 +143,7 @@ async fn the_crate_sees_failures_before_and_after_the_first_rows() {
     assert!(early.contains("Code: 60."), "{early}");
     let late = server
         .client()
-        .query("SELECT number, throwIf(number = 3000000) AS thrown FROM numbers(10000000)")
+        .query("SELECT number, throwIf(number = 500000) AS thrown FROM numbers(10000000)")
         .fetch_all::<Row>()
         .await;
     let late = late.unwrap_err().to_string();

@@ -1,6 +1,9 @@
 //! Statements side by side, and ended before their time.
 
+use std::sync::mpsc;
 use std::time::Instant;
+
+use weir_stack::wait::{self, Check};
 
 use crate::server::{DEADLINE, Server};
 
@@ -200,28 +203,30 @@ fn too_many_queries_are_turned_away_and_kill_gets_through() {
     };
     let running =
         ["first", "second"].map(|id| server.request().param("query_id", id).body(ENDLESS).start());
-    // They are seen by what they keep others from: the third waits, the fourth is turned away.
-    let waiting = server
-        .request()
-        .param("query_id", "third")
-        .body("SELECT 3")
-        .start();
-    let started = Instant::now();
-    loop {
-        let answer = server
-            .request()
-            .body("SELECT 4")
-            .args(&["--max-time", "1"])
-            .send();
-        if answer.status != 0 && answer.code() == 202 {
-            assert_eq!(answer.status, 503);
-            break;
-        }
-        assert!(started.elapsed() < DEADLINE, "{}", answer.text());
+    let seen = "KILL QUERY WHERE query_id IN ('first', 'second') TEST FORMAT JSONEachRow";
+    let both = wait::until("both queries to run", DEADLINE, || {
+        let list = server.execute(seen);
+        Check::that(list.lines().count() == 2, list)
+    });
+    both.unwrap();
+    // One of four finds room to wait, the others are turned away at once.
+    let (sender, answers) = mpsc::channel();
+    for _ in 0..4 {
+        let (sender, running) = (sender.clone(), server.request().body("SELECT 3").start());
+        std::thread::spawn(move || sender.send(running.wait()));
     }
-    for (id, running) in ["first", "second"].iter().zip(running) {
-        server.execute(&format!("KILL QUERY WHERE query_id = '{id}' ASYNC"));
+    for _ in 0..3 {
+        let answer = answers.recv_timeout(DEADLINE).unwrap();
+        assert_eq!(
+            (answer.status, answer.code()),
+            (503, 202),
+            "{}",
+            answer.text()
+        );
+    }
+    server.execute("KILL QUERY WHERE query_id = 'first' OR query_id = 'second' ASYNC");
+    for running in running {
         assert_eq!(running.wait().code(), 394);
     }
-    assert_eq!(waiting.wait().ok(), "3\n");
+    assert_eq!(answers.recv_timeout(DEADLINE).unwrap().ok(), "3\n");
 }

@@ -76,26 +76,31 @@ impl Server {
     }
 
     fn external(url: &str) -> Self {
-        let variable = |name: &str| std::env::var(name).ok();
-        let suffix = uuid::Uuid::new_v4().simple().to_string();
-        let server = Self {
+        let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+        let name = format!("weir_contract_{}", uuid::Uuid::new_v4().simple());
+        let given_reader = variable("WEIR_CLICKHOUSE_READER_USER");
+        let given_password = variable("WEIR_CLICKHOUSE_READER_PASSWORD").unwrap_or_default();
+        let mut server = Self {
             url: url.trim_end_matches('/').to_owned(),
             user: variable("WEIR_CLICKHOUSE_USER").unwrap_or_else(|| "default".to_owned()),
             password: variable("WEIR_CLICKHOUSE_PASSWORD").unwrap_or_default(),
-            reader: format!("weir_contract_{suffix}"),
-            reader_password: READER_PASSWORD.to_owned(),
-            database: format!("weir_contract_{suffix}"),
+            reader: given_reader.clone().unwrap_or_else(|| name.clone()),
+            reader_password: given_password,
+            database: name,
             local: None,
         };
         server.execute_in("", &format!("CREATE DATABASE {}", server.database));
-        server.execute(&format!(
-            "CREATE USER {} IDENTIFIED BY '{READER_PASSWORD}' SETTINGS readonly = 1, max_execution_time CHANGEABLE_IN_READONLY",
-            server.reader
-        ));
-        server.execute(&format!(
-            "GRANT SELECT ON {}.* TO {}",
-            server.database, server.reader
-        ));
+        if given_reader.is_none() {
+            READER_PASSWORD.clone_into(&mut server.reader_password);
+            server.execute(&format!(
+                "CREATE USER {} IDENTIFIED BY '{READER_PASSWORD}' SETTINGS readonly = 1, max_execution_time CHANGEABLE_IN_READONLY",
+                server.reader
+            ));
+            server.execute(&format!(
+                "GRANT SELECT ON {}.* TO {}",
+                server.database, server.reader
+            ));
+        }
         server
     }
 
@@ -198,7 +203,9 @@ impl Drop for Server {
                 let _ended = local.process.wait();
             }
             None if !std::thread::panicking() => {
-                self.execute(&format!("DROP USER IF EXISTS {}", self.reader));
+                if self.reader == self.database {
+                    self.execute(&format!("DROP USER {}", self.reader));
+                }
                 self.execute(&format!("DROP DATABASE IF EXISTS {}", self.database));
             }
             None => {}
