@@ -18,7 +18,8 @@ CREATE TABLE batches
     `schema_set` LowCardinality(String) COMMENT 'Hash of the schema set they were decided with',
     `shard` LowCardinality(String) COMMENT 'Shard that holds the rows; empty on one node',
     `token` String COMMENT 'What the deduplication tokens of the batch\'s inserts begin with' CODEC(ZSTD(1)),
-    `inserted_at` DateTime64(3, 'UTC') DEFAULT now64(3) COMMENT 'When the batch was recorded, by the server\'s clock' CODEC(Delta(8), ZSTD(1))
+    `inserted_at` DateTime64(3, 'UTC') DEFAULT now64(3) COMMENT 'When the batch was recorded, by the server\'s clock' CODEC(Delta(8), ZSTD(1)),
+    INDEX inserted_at_range inserted_at TYPE minmax GRANULARITY 1
 )
 ENGINE = ReplacingMergeTree(inserted_at)
 ORDER BY (stream, topic, partition, first)

@@ -1,4 +1,5 @@
 -- The ledger: which offsets of which partition are done, and with what verdicts. Position and proof of delivery.
+-- inserted_at_range answers how many batches there were since a moment.
 -- Cost: one small row per batch, kept for ever. Reversal: none, the position would be lost.
 CREATE TABLE IF NOT EXISTS batches {on_cluster}
 (
@@ -17,7 +18,8 @@ CREATE TABLE IF NOT EXISTS batches {on_cluster}
     schema_set LowCardinality(String) COMMENT 'Hash of the schema set they were decided with',
     shard LowCardinality(String) COMMENT 'Shard that holds the rows; empty on one node',
     token String COMMENT 'What the deduplication tokens of the batch''s inserts begin with' CODEC(ZSTD(1)),
-    inserted_at DateTime64(3, 'UTC') DEFAULT now64(3) COMMENT 'When the batch was recorded, by the server''s clock' CODEC(Delta(8), ZSTD(1))
+    inserted_at DateTime64(3, 'UTC') DEFAULT now64(3) COMMENT 'When the batch was recorded, by the server''s clock' CODEC(Delta(8), ZSTD(1)),
+    INDEX inserted_at_range inserted_at TYPE minmax GRANULARITY 1
 )
 ENGINE = {replacing_merge_tree:inserted_at}
 ORDER BY (stream, topic, partition, first)

@@ -62,16 +62,19 @@ pub async fn canonical(
     struct Line {
         #[serde(rename = "__offset")]
         offset: u64,
+        /// As text: what ClickHouse would make of it as JSON need not be what was stored.
+        #[serde(rename = "__context")]
+        context: String,
         #[serde(flatten)]
         event: Event,
     }
     // Times and texts that were not sent are stored as zero and empty, and left out of the canonical form.
     let sql = "SELECT * EXCEPT (stream, topic, partition, offset, key_hash, inserted_at, ts, client_ts, sent_at, received_at, visitor_id, context), \
-               offset AS __offset, toUnixTimestamp64Milli(ts) AS ts_ms, \
+               offset AS __offset, context AS __context, toUnixTimestamp64Milli(ts) AS ts_ms, \
                nullIf(toUnixTimestamp64Milli(client_ts), 0) AS client_ts_ms, \
                nullIf(toUnixTimestamp64Milli(sent_at), 0) AS sent_at_ms, \
                toUnixTimestamp64Milli(received_at) AS received_at_ms, \
-               toString(visitor_id) AS visitor_id, CAST(context, 'JSON') AS context \
+               toString(visitor_id) AS visitor_id \
                FROM events WHERE {SOURCE} AND offset BETWEEN {first:UInt64} AND {last:UInt64} ORDER BY offset";
     let query = of(db, sql, source)
         .param("first", range.first)
@@ -84,9 +87,10 @@ pub async fn canonical(
     text.split(|byte| *byte == b'\n')
         .filter(|line| !line.is_empty())
         .map(|line| {
-            let line: Line = serde_json::from_slice(line).map_err(|error| {
-                Error::Answer(format!("a stored row is no canonical event: {error}"))
-            })?;
+            let unreadable =
+                |error| Error::Answer(format!("a stored row is no canonical event: {error}"));
+            let mut line: Line = serde_json::from_slice(line).map_err(unreadable)?;
+            line.event.context = serde_json::from_str(&line.context).map_err(unreadable)?;
             Ok((offset(line.offset)?, line.event))
         })
         .collect()

@@ -103,6 +103,13 @@ impl Lock {
     }
 }
 
+impl Drop for Lock {
+    /// A runner that was dropped midway must not hold the lock for as long as its process lives.
+    fn drop(&mut self) {
+        self.extending.abort();
+    }
+}
+
 /// Returns whether the lock was free and is now ours.
 async fn create(db: &Db, me: &str) -> Result<bool, Error> {
     let until = now_ms(db).await? + lease_ms();

@@ -2,7 +2,7 @@
 //!
 //! A file that was applied never changes again; its checksum in `schema_migrations` is compared on every run. ClickHouse
 //! has no transactions over DDL, so a file is written to be run again: a runner that dies halfway is followed by one
-//! that begins the same file anew. Two runners at once are kept apart by [`lock`].
+//! that begins the same file anew. Two runners at once are kept apart by a lock.
 
 mod golden;
 mod lock;

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 use weir_clickhouse::compress::Body;
-use weir_clickhouse::readback;
+use weir_clickhouse::{readback, stored};
 
 use crate::support::{TestDb, Writer, encode, object, page_view, range, web};
 
@@ -72,4 +72,37 @@ async fn another_rows_set_has_another_hash() {
     assert_eq!(rows("a").offsets, rows("b").offsets);
     let cut = encode(&writer.events, &web(), 0, &[page_view(0)]);
     assert!(readback::encoded(&writer.events, &cut[..cut.len() - 1]).is_err());
+}
+
+#[tokio::test]
+async fn stored_events_come_back_in_their_canonical_form() {
+    let test = TestDb::migrated().await;
+    let mut writer = Writer::new(&test).await;
+    let mut events: Vec<_> = (0..3).map(page_view).collect();
+    events[0].properties = object(&json!({
+        "time": "2024-01-01T10:00:00Z", "day": "2024-01-01", "big": u64::MAX, "float": 1.5, "list": [1, "a", {"x": true}],
+    }));
+    events[0].context =
+        object(&json!({"since": "2024-01-01T10:00:00Z", "a.b": 1, "a": {"b": null}}));
+    events[1].context = object(&json!({}));
+    events[1].client_ts_ms = None;
+    events[1].sent_at_ms = Some(1);
+    events[2].is_bot = true;
+    events[2].bot_reasons = vec!["agent".into()];
+    events[2].visitor_id = u64::MAX;
+    let rows = encode(&writer.events, &web(), 7, &events);
+    writer
+        .insert(&web(), range(7, 9), Body::lz4(&rows))
+        .await
+        .unwrap();
+    let found = stored::canonical(&test.db, &web(), range(0, 20))
+        .await
+        .unwrap();
+    assert_eq!(found, (7..).zip(events.clone()).collect::<Vec<_>>());
+    let ids = stored::ids(&test.db, &web(), range(8, 20)).await.unwrap();
+    let ids: Vec<_> = ids
+        .into_iter()
+        .map(|(offset, seen)| (offset, seen.event_id))
+        .collect();
+    assert_eq!(ids, [(8, events[1].event_id), (9, events[2].event_id)]);
 }
