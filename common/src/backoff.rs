@@ -6,20 +6,6 @@ use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 
-/// Returns a retry policy for [`backon::Retryable`] that never gives up by itself: delays double
-/// from `min` up to `max`, each lengthened by a random part of itself.
-///
-/// Bound it with `with_max_times` or `with_total_delay` where the caller cannot wait for ever.
-#[must_use]
-pub fn policy(min: Duration, max: Duration) -> ExponentialBuilder {
-    ExponentialBuilder::new()
-        .with_min_delay(min)
-        .with_max_delay(max)
-        .with_factor(2.0)
-        .with_jitter()
-        .without_max_times()
-}
-
 /// Delays for a loop that retries for ever and starts afresh after each success.
 #[derive(Debug)]
 pub struct Backoff {
@@ -29,10 +15,16 @@ pub struct Backoff {
 }
 
 impl Backoff {
-    /// Creates the sequence of delays from `min` up to `max`, jitter included.
+    /// Creates the sequence of delays: they double from `min` up to `max`, each lengthened by a
+    /// random part of itself as far as `max` allows.
     #[must_use]
     pub fn new(min: Duration, max: Duration) -> Self {
-        let policy = policy(min, max);
+        let policy = ExponentialBuilder::new()
+            .with_min_delay(min)
+            .with_max_delay(max)
+            .with_factor(2.0)
+            .with_jitter()
+            .without_max_times();
         Self {
             policy,
             state: policy.build(),

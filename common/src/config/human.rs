@@ -204,48 +204,6 @@ impl<'de> Deserialize<'de> for HumanSize {
     }
 }
 
-/// For `#[serde(with = "weir_common::config::duration")]` on a [`Duration`] field.
-pub mod duration {
-    use super::{Deserialize, Deserializer, Duration, HumanDuration, Serialize, Serializer};
-
-    /// Writes the duration with units.
-    ///
-    /// # Errors
-    /// Returns the serializer's own error.
-    pub fn serialize<S: Serializer>(value: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
-        HumanDuration(*value).serialize(serializer)
-    }
-
-    /// Reads a duration with units.
-    ///
-    /// # Errors
-    /// Says which form is expected.
-    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
-        HumanDuration::deserialize(deserializer).map(|value| value.0)
-    }
-}
-
-/// For `#[serde(with = "weir_common::config::size")]` on a `u64` field that counts bytes.
-pub mod size {
-    use super::{Deserialize, Deserializer, HumanSize, Serialize, Serializer};
-
-    /// Writes the size with its largest exact unit.
-    ///
-    /// # Errors
-    /// Returns the serializer's own error.
-    pub fn serialize<S: Serializer>(value: &u64, serializer: S) -> Result<S::Ok, S::Error> {
-        HumanSize(*value).serialize(serializer)
-    }
-
-    /// Reads a size with a unit, or a number of bytes.
-    ///
-    /// # Errors
-    /// Says which form is expected.
-    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
-        HumanSize::deserialize(deserializer).map(|value| value.0)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

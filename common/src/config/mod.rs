@@ -8,7 +8,7 @@ mod human;
 mod loader;
 
 pub use error::ConfigError;
-pub use human::{HumanDuration, HumanSize, ParseHumanError, duration, size};
+pub use human::{HumanDuration, HumanSize, ParseHumanError};
 pub use loader::{Loader, Setting};
 
 /// Tells whether the last part of a setting's name says that its value must not be shown, as in

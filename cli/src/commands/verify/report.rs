@@ -5,6 +5,7 @@ use serde::Serialize;
 use weir_clickhouse::SourcePartition;
 use weir_clickhouse::repairs::Repair;
 use weir_clickhouse::verify::{Coverage, Difference, Report as Proof, RollupDifference};
+use weir_clickhouse::windows::Window;
 use weir_common::time::rfc3339;
 
 use super::log::{LogCheck, LogDifference};
@@ -21,6 +22,14 @@ pub(super) struct Report {
     differences: Vec<Shown>,
     open_repairs: u64,
     mended_days: Vec<String>,
+    /// Tables that remember too few parts to recognise a resend.
+    small_windows: Vec<SmallWindow>,
+}
+
+#[derive(Debug, Serialize)]
+struct SmallWindow {
+    table: String,
+    parts: u64,
 }
 
 #[derive(Debug, Serialize)]
@@ -64,6 +73,11 @@ impl Report {
             differences,
             open_repairs: open_repairs(&proof.open_repairs),
             mended_days: proof.mended_days.into_iter().map(day).collect(),
+            small_windows: proof
+                .small_windows
+                .into_iter()
+                .map(SmallWindow::from)
+                .collect(),
         }
     }
 
@@ -83,6 +97,15 @@ impl Report {
             output::line(&format!(
                 "Queued repairs of rollups: {}; `weir verify --repair` does them.",
                 self.open_repairs
+            ))?;
+        }
+        for window in &self.small_windows {
+            output::line(&format!(
+                "Warning: {} remembers the last {} parts only; a resend after a crash may be stored twice there. \
+                 Remedy: ALTER TABLE {} MODIFY SETTING non_replicated_deduplication_window = 100000",
+                window.table,
+                count(window.parts),
+                window.table
             ))?;
         }
         let lost: u64 = self.partitions.iter().map(|partition| partition.lost).sum();
@@ -203,6 +226,15 @@ fn day(seconds: i64) -> String {
     let mut day = rfc3339(seconds * 1000);
     day.truncate("2026-01-31".len());
     day
+}
+
+impl From<Window> for SmallWindow {
+    fn from(window: Window) -> Self {
+        Self {
+            table: window.table,
+            parts: window.parts,
+        }
+    }
 }
 
 impl Partition {

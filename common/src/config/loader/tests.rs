@@ -3,15 +3,14 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use super::*;
+use crate::config::{HumanDuration, HumanSize};
 
 #[derive(Debug, Serialize, Deserialize, PartialEq)]
 #[serde(default, deny_unknown_fields)]
 struct Demo {
     address: String,
-    #[serde(with = "crate::config::duration")]
-    max_age: Duration,
-    #[serde(with = "crate::config::size")]
-    max_bytes: u64,
+    max_age: HumanDuration,
+    max_bytes: HumanSize,
     rows: u32,
     strict: bool,
     names: Vec<String>,
@@ -36,8 +35,8 @@ impl Default for Demo {
     fn default() -> Self {
         Self {
             address: "localhost".to_owned(),
-            max_age: Duration::from_secs(1),
-            max_bytes: 1 << 20,
+            max_age: HumanDuration(Duration::from_secs(1)),
+            max_bytes: HumanSize(1 << 20),
             rows: 10,
             strict: false,
             names: Vec::new(),
@@ -111,8 +110,8 @@ fn variables_take_the_type_of_their_field() {
     }
     let demo: Demo = all.extract("demo").unwrap();
     assert_eq!(demo.address, "12345");
-    assert_eq!(demo.max_age, Duration::from_secs(120));
-    assert_eq!(demo.max_bytes, 32 << 20);
+    assert_eq!(demo.max_age.0, Duration::from_secs(120));
+    assert_eq!(demo.max_bytes.0, 32 << 20);
     assert!(demo.strict);
     assert_eq!(demo.names, ["a", "b"]);
     assert_eq!(demo.path.as_deref(), Some("007"));
@@ -245,7 +244,7 @@ fn a_setting_can_be_given_as_text_by_its_full_name() {
     let demo: Demo = all.extract("demo").unwrap();
     assert_eq!((demo.rows, demo.inner.depth), (3, 4));
     assert_eq!(demo.client["linger.ms"], "5");
-    assert_eq!(demo.max_age, Duration::from_secs(6));
+    assert_eq!(demo.max_age.0, Duration::from_secs(6));
     for (name, value) in [
         ("demo.row", "3"),
         ("dmeo.rows", "3"),
