@@ -133,6 +133,10 @@ const MEANINGS: &[(&str, &str)] = &[
         "how long after a batch was declared its rows may be sent again to heal a view",
     ),
     (
+        "processor.insert_start_limit",
+        "latest start of an insert after its range was declared in Kafka; else it is declared anew",
+    ),
+    (
         "processor.window_parts",
         "the tables' deduplication window in parts, as migrated",
     ),
