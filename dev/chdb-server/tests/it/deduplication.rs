@@ -72,6 +72,44 @@ fn a_resend_heals_a_view_that_failed() {
 }
 
 #[test]
+fn a_resend_heals_a_view_that_a_kill_left_out() {
+    let server = with_view();
+    server.execute("CREATE TABLE slow (id UInt64) ENGINE = MergeTree ORDER BY id SETTINGS non_replicated_deduplication_window = 1000");
+    server.execute("CREATE MATERIALIZED VIEW slow_view TO slow AS SELECT id + sleepEachRow(0.02) AS id FROM events");
+    let rows: String = (0..100).map(|id| format!("{id}\t1\n")).collect();
+    let send = || {
+        server
+            .request()
+            .param("query", "INSERT INTO events FORMAT TabSeparated")
+            .param("query_id", "slow insert")
+            .param("insert_deduplication_token", "batch 1")
+            .param("async_insert", "0")
+            .param("deduplicate_blocks_in_dependent_materialized_views", "1")
+            .param("function_sleep_max_microseconds_per_block", "0")
+            .body(rows.as_str())
+    };
+    let running = send().start();
+    server.wait_for(
+        "SELECT count() FROM system.processes WHERE query_id = 'slow insert'",
+        "1",
+    );
+    server.execute("KILL QUERY WHERE query_id = 'slow insert' SYNC");
+    let killed = running.wait();
+    assert_eq!(
+        (killed.status, killed.code()),
+        (500, 394),
+        "{}",
+        killed.text()
+    );
+    assert_eq!(server.execute("SELECT count() FROM slow"), "0");
+    for _ in 0..2 {
+        send().send().ok();
+        assert_eq!(totals(&server), "100\t100");
+        assert_eq!(server.execute("SELECT count() FROM slow"), "100");
+    }
+}
+
+#[test]
 fn tokens_survive_kill_9() {
     let Some(mut server) = Server::local("needs to kill the server", &[]) else {
         return;

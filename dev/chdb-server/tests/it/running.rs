@@ -59,33 +59,6 @@ fn a_running_query_is_seen_and_killed() {
 }
 
 #[test]
-fn a_killed_insert_stores_nothing() {
-    let server = Server::start();
-    server.execute("CREATE TABLE t (a UInt64) ENGINE = MergeTree ORDER BY a");
-    server.execute("CREATE TABLE slow (a UInt64) ENGINE = MergeTree ORDER BY a");
-    server.execute(
-        "CREATE MATERIALIZED VIEW view TO slow AS SELECT a + sleepEachRow(0.01) AS a FROM t \
-         SETTINGS function_sleep_max_microseconds_per_block = 0",
-    );
-    let rows: String = (0..1000).map(|number| format!("{number}\n")).collect();
-    let running = server
-        .request()
-        .param("query", "INSERT INTO t FORMAT TabSeparated")
-        .param("query_id", "slow insert")
-        .param("async_insert", "0")
-        .param("function_sleep_max_microseconds_per_block", "0")
-        .param("max_block_size", "1")
-        .body(rows)
-        .start();
-    server.wait_for(&is_running(&server, "slow insert"), "1");
-    server.execute("KILL QUERY WHERE query_id = 'slow insert' ASYNC");
-    let answer = running.wait();
-    assert_eq!(answer.code(), 394, "{}", answer.text());
-    server.execute("INSERT INTO slow VALUES (0)");
-    assert_eq!(server.execute("SELECT count() FROM slow"), "1");
-}
-
-#[test]
 fn a_query_that_takes_too_long_ends() {
     let server = Server::start();
     let started = Instant::now();
