@@ -134,7 +134,7 @@ const MEANINGS: &[(&str, &str)] = &[
     ),
     (
         "processor.insert_start_limit",
-        "latest start of an insert after its range was declared in Kafka; else it is declared anew",
+        "how long after a batch was declared its inserts may start; a successor waits as long",
     ),
     (
         "processor.window_parts",

@@ -2,6 +2,7 @@
 //!
 //! The proof itself is `weir_clickhouse::verify`; what Kafka adds to it is in [`log`].
 
+mod difference;
 mod log;
 mod report;
 

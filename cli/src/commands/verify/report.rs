@@ -2,13 +2,13 @@
 
 use anyhow::Result;
 use serde::Serialize;
-use weir_clickhouse::SourcePartition;
 use weir_clickhouse::repairs::Repair;
-use weir_clickhouse::verify::{Coverage, Difference, Report as Proof, RollupDifference};
+use weir_clickhouse::verify::{Coverage, Report as Proof};
 use weir_clickhouse::windows::Window;
 use weir_common::time::rfc3339;
 
-use super::log::{LogCheck, LogDifference};
+use super::difference::Shown;
+use super::log::LogCheck;
 use crate::output::{self, Rows, count};
 
 /// Everything that was found.
@@ -17,6 +17,8 @@ pub(super) struct Report {
     /// Whether there is no difference.
     pub(super) clean: bool,
     partitions: Vec<Partition>,
+    /// Records that wait to be processed, those of partitions without a ledger row included.
+    waiting: u64,
     /// First and last UTC day whose rollups were compared.
     rollup_days: Option<(String, String)>,
     differences: Vec<Shown>,
@@ -48,14 +50,6 @@ struct Partition {
     lag: Option<i64>,
 }
 
-#[derive(Debug, Serialize)]
-struct Shown {
-    kind: &'static str,
-    place: String,
-    detail: String,
-    advice: &'static str,
-}
-
 impl Report {
     /// Puts both halves of the proof together.
     pub(super) fn new(proof: Proof, log: &LogCheck) -> Self {
@@ -69,6 +63,7 @@ impl Report {
         Self {
             clean: differences.is_empty(),
             partitions: mark_past_streams(partitions.collect()),
+            waiting: log.lag.values().map(|lag| lag.unsigned_abs()).sum(),
             rollup_days: proof.days.map(|(first, last)| (day(first), day(last))),
             differences,
             open_repairs: open_repairs(&proof.open_repairs),
@@ -113,6 +108,12 @@ impl Report {
             output::line(&format!(
                 "Records that Kafka deleted before they were read, and which are lost: {}.",
                 count(lost)
+            ))?;
+        }
+        if self.waiting > 0 {
+            output::line(&format!(
+                "Records that wait to be processed, and are not covered: {}.",
+                count(self.waiting)
             ))?;
         }
         if self.clean {
@@ -211,13 +212,6 @@ fn mark_past_streams(mut partitions: Vec<Partition>) -> Vec<Partition> {
     partitions
 }
 
-fn place(source: &SourcePartition) -> String {
-    format!(
-        "{}/{} stream {}",
-        source.topic, source.partition, source.stream
-    )
-}
-
 fn open_repairs(open: &[Repair]) -> u64 {
     open.len() as u64
 }
@@ -255,106 +249,10 @@ impl Partition {
     }
 }
 
-impl Shown {
-    fn of(difference: &Difference) -> Self {
-        let (kind, place, detail) = match difference {
-            Difference::Gap { source, range } => (
-                "ledger gap",
-                place(source),
-                format!("no ledger row for offsets {range}"),
-            ),
-            Difference::Overlap {
-                source,
-                range,
-                expected_first,
-            } => (
-                "ledger overlap",
-                place(source),
-                format!("the row for {range} should begin at {expected_first}"),
-            ),
-            Difference::Sum {
-                source,
-                range,
-                accounted,
-            } => (
-                "ledger sum",
-                place(source),
-                format!(
-                    "the row for {range} accounts for {accounted} of {} offsets",
-                    range.offsets()
-                ),
-            ),
-            Difference::Stored {
-                source,
-                range,
-                expected,
-                found,
-                offsets,
-            } => (
-                "stored rows",
-                place(source),
-                format!(
-                    "batch {range}: expected {} events and {} failed, found {} and {} ({offsets} distinct offsets)",
-                    expected.0, expected.1, found.0, found.1
-                ),
-            ),
-            Difference::Unrecorded { source, range } => (
-                "unrecorded rows",
-                place(source),
-                format!("rows among offsets {range}, which no ledger row accounts for"),
-            ),
-            Difference::Rollup(rollup) => ("rollup", rollup_place(rollup), rollup_detail(rollup)),
-        };
-        Self {
-            kind,
-            place,
-            detail,
-            advice: difference.advice(),
-        }
-    }
-
-    fn of_log(difference: &LogDifference) -> Self {
-        Self {
-            kind: difference.name(),
-            place: format!("{}/{}", difference.topic, difference.partition),
-            detail: difference.detail(),
-            advice: difference.advice(),
-        }
-    }
-}
-
-fn rollup_place(rollup: &RollupDifference) -> String {
-    let bots = if rollup.is_bot { " bots" } else { "" };
-    let bucket = rfc3339(rollup.bucket * 1000);
-    format!("{} {}{bots} {bucket}", rollup.rollup, rollup.source_id)
-}
-
-fn rollup_detail(rollup: &RollupDifference) -> String {
-    let (host, path) = &rollup.page;
-    let page = if path.is_empty() && host.is_empty() {
-        String::new()
-    } else {
-        format!("{host}{path}: ")
-    };
-    let mut parts = Vec::new();
-    if rollup.views.0 != rollup.views.1 {
-        parts.push(format!(
-            "{} views by the events, {} in the rollup",
-            rollup.views.0, rollup.views.1
-        ));
-    }
-    if rollup.visitors.0 != rollup.visitors.1 {
-        parts.push(format!(
-            "{} visitors by the events, {} in the rollup",
-            rollup.visitors.0, rollup.visitors.1
-        ));
-    }
-    format!("{page}{}", parts.join(", "))
-}
-
 #[cfg(test)]
 mod tests {
-    use weir_clickhouse::OffsetRange;
+    use weir_clickhouse::verify::Difference;
+    use weir_clickhouse::{OffsetRange, SourcePartition};
 
     use super::*;
 
@@ -375,22 +273,6 @@ mod tests {
             "no ledger row for offsets 0-9"
         );
         assert_eq!(report.differences[0].place, "events.web/0 stream 1");
-    }
-
-    #[test]
-    fn a_rollup_difference_names_only_what_differs() {
-        let rollup = RollupDifference {
-            rollup: "pages_15m",
-            source_id: "web".to_owned(),
-            is_bot: false,
-            bucket: 900,
-            page: (String::new(), "/a".to_owned()),
-            views: (2, 3),
-            visitors: (0, 0),
-        };
-        let shown = Shown::of(&Difference::Rollup(rollup));
-        assert_eq!(shown.place, "pages_15m web 1970-01-01T00:15:00.000Z");
-        assert_eq!(shown.detail, "/a: 2 views by the events, 3 in the rollup");
     }
 
     #[test]

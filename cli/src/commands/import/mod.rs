@@ -1,23 +1,25 @@
 //! `weir import`: files of other programs become events.
 
-use std::path::PathBuf;
-use std::time::{Duration, Instant};
+mod memory;
 
-use anyhow::{Context, Result, bail};
+use std::path::PathBuf;
+use std::time::Instant;
+
+use anyhow::{Result, bail};
 use clap::{Args, Subcommand};
 use hyper::Uri;
 use hyper::header::HeaderValue;
 use serde::Serialize;
-use weir_clickhouse::Db;
-use weir_clickhouse::imports::{self, Import};
+use weir_clickhouse::imports::Import;
 use weir_common::config::HumanDuration;
-use weir_common::time::{now_ms, rfc3339};
+use weir_common::time::rfc3339;
 
 use crate::cli::Output;
 use crate::exit::{Failure, Outcome};
 use crate::import::{Imported, Input, Plan, Rejects, Scan, SendError, Sender, scan, send};
 use crate::output::{self, Format, Rows, count};
 use crate::settings::Settings;
+use memory::Memory;
 
 /// The source whose key is used where a local stack offers it.
 const DEFAULT_SOURCE: &str = "import";
@@ -132,7 +134,7 @@ pub(crate) async fn run(settings: &Settings, command: ImportCommand) -> Result<O
         ));
     }
     let plan = plan(settings, &args)?;
-    let memory = Memory::open(settings, &args).await?;
+    let memory = Memory::open(settings, args.again).await?;
     // Before a large file is read for nothing.
     let probed = plan.sender.probe().await.map_err(anyhow::Error::from);
     probed.map_err(|error| explain(error, "the log"))?;
@@ -253,92 +255,6 @@ fn site(host: &str) -> Result<String, Failure> {
     }
 }
 
-/// What was imported before, as ClickHouse remembers it.
-struct Memory {
-    db: Option<Db>,
-    again: bool,
-    window: Duration,
-}
-
-impl Memory {
-    async fn open(settings: &Settings, args: &AccessLogArgs) -> Result<Self> {
-        let db = match settings.connect_clickhouse().await {
-            Ok(db) => Some(db),
-            Err(error) if args.again => {
-                tracing::error!("this import will not be remembered: {error:#}");
-                None
-            }
-            Err(error) => {
-                return Err(error.context(
-                    "cannot look up whether this was imported before (--again imports without asking)",
-                ));
-            }
-        };
-        Ok(Self {
-            db,
-            again: args.again,
-            window: safe_window(settings.processor()?.dedup_window.0),
-        })
-    }
-
-    /// Returns when the content was first imported, if it was and importing it again is harmless or
-    /// wanted.
-    async fn check(&self, source: &str, found: &Scan, name: &str) -> Result<Option<Import>> {
-        let Some(db) = &self.db else { return Ok(None) };
-        let before = imports::find(db, source, &found.digest).await?;
-        if let Some(before) = &before
-            && !self.again
-            && !is_within(self.window, before.imported_at_ms, now_ms())
-        {
-            bail!(Failure::Declined(format!(
-                "{name} was imported before, on {} as {} ({} events). The ids of its events are no longer \
-                 remembered, so they would be counted twice. --again imports it all the same",
-                rfc3339(before.imported_at_ms),
-                before.file_name,
-                count(before.events),
-            )));
-        }
-        Ok(before)
-    }
-
-    /// Notes the import before its first event is sent, so that one that breaks off is known as well.
-    /// The first import is the one that counts: repeats do not make the ids last longer.
-    async fn remember(
-        &self,
-        source: &str,
-        found: &Scan,
-        name: &str,
-        before: Option<&Import>,
-    ) -> Result<()> {
-        let Some(db) = &self.db else { return Ok(()) };
-        let known = before.is_some_and(|b| is_within(self.window, b.imported_at_ms, now_ms()));
-        if known || found.events() == 0 {
-            return Ok(());
-        }
-        let import = Import {
-            source_id: source.to_owned(),
-            digest: found.digest.clone(),
-            file_name: name.to_owned(),
-            events: found.events(),
-            imported_at_ms: 0,
-        };
-        imports::record(db, &import)
-            .await
-            .context("cannot note this import in the table `imports`")
-    }
-}
-
-/// Ids are remembered by their own arrival, and an import takes its time: a twelfth of the window is
-/// left as a margin.
-fn safe_window(window: Duration) -> Duration {
-    window - window / 12
-}
-
-fn is_within(window: Duration, then_ms: i64, now_ms: i64) -> bool {
-    let age = u64::try_from(now_ms - then_ms).unwrap_or(0);
-    Duration::from_millis(age) <= window
-}
-
 impl FileReport {
     fn new(
         name: &str,
@@ -416,15 +332,5 @@ mod tests {
         for bad in ["", "ftp://example.com", "example.com/blog", "a b"] {
             assert!(site(bad).is_err(), "{bad}");
         }
-    }
-
-    #[test]
-    fn the_window_has_a_margin() {
-        const HOUR: i64 = 3_600_000;
-        let window = safe_window(Duration::from_secs(24 * 3600));
-        assert!(is_within(window, 0, 22 * HOUR));
-        assert!(!is_within(window, 0, 22 * HOUR + 1));
-        // A server's clock may be ahead of ours.
-        assert!(is_within(window, HOUR, 0));
     }
 }
