@@ -46,3 +46,22 @@ async fn next(terminate: &mut Signal, interrupt: &mut Signal) -> SignalKind {
         _ = interrupt.recv() => SignalKind::interrupt(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use nix::sys::signal::{Signal, raise};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_signal_that_comes_twice_at_once_asks_for_a_graceful_end() {
+        let token = on_signals().unwrap();
+        assert!(!token.is_cancelled());
+        raise(Signal::SIGTERM).unwrap();
+        let waited = tokio::time::timeout(Duration::from_secs(10), token.cancelled()).await;
+        assert!(waited.is_ok(), "the token was not cancelled");
+        // Would end this process.
+        raise(Signal::SIGINT).unwrap();
+        tokio::task::yield_now().await;
+    }
+}

@@ -137,32 +137,38 @@ pub(crate) async fn run(settings: &Settings, command: ImportCommand) -> Result<O
     let memory = Memory::open(settings, args.again).await?;
     // Before a large file is read for nothing.
     let probed = plan.sender.probe().await.map_err(anyhow::Error::from);
-    probed.map_err(|error| explain(error, "the log"))?;
+    probed.map_err(|error| explain(error, "nothing was imported"))?;
     let mut report = Report {
         source: args.source.clone(),
         files: Vec::new(),
         rejects: None,
     };
     let mut rejects = Rejects::new(args.rejects.clone());
+    let mut failed = None;
     for name in &args.files {
-        let (input, found) = open(name.clone()).await?;
-        let before = memory.check(&args.source, &found, name).await?;
-        memory
-            .remember(&args.source, &found, name, before.as_ref())
-            .await?;
         let begun = Instant::now();
-        let (kept, imported) = send(input, found.events(), &plan, rejects).await;
+        let (kept, imported) = import(&args, name, &plan, &memory, rejects).await;
         rejects = kept;
-        let imported = imported.map_err(|error| explain(error, name))?;
-        let seconds = begun.elapsed().as_secs_f64();
-        report
-            .files
-            .push(FileReport::new(name, found, &imported, seconds, before));
+        match imported {
+            Ok(mut file) => {
+                file.seconds = begun.elapsed().as_secs_f64();
+                report.files.push(file);
+            }
+            Err(error) => {
+                failed = Some(error);
+                break;
+            }
+        }
     }
     report.rejects = rejects.path().map(PathBuf::from);
-    match args.output.output {
-        Format::Json => output::json(&report)?,
-        Format::Table => print(&report)?,
+    if failed.is_none() || !report.files.is_empty() {
+        match args.output.output {
+            Format::Json => output::json(&report)?,
+            Format::Table => print(&report)?,
+        }
+    }
+    if let Some(error) = failed {
+        return Err(error);
     }
     Ok(if rejects.count() > args.max_rejects {
         Outcome::Findings
@@ -171,15 +177,44 @@ pub(crate) async fn run(settings: &Settings, command: ImportCommand) -> Result<O
     })
 }
 
-/// Says what an import that broke off means, and what to do.
-fn explain(error: anyhow::Error, name: &str) -> anyhow::Error {
+/// Imports one file, unless it was imported before.
+async fn import(
+    args: &AccessLogArgs,
+    name: &str,
+    plan: &Plan,
+    memory: &Memory,
+    rejects: Rejects,
+) -> (Rejects, Result<FileReport>) {
+    let prepared = async {
+        let (input, found) = open(name.to_owned()).await?;
+        let before = memory.check(&args.source, &found, name).await?;
+        memory
+            .remember(&args.source, &found, name, before.as_ref())
+            .await?;
+        Ok((input, found, before))
+    };
+    let (input, found, before) = match prepared.await {
+        Ok(prepared) => prepared,
+        Err(error) => return (rejects, Err(error)),
+    };
+    let (rejects, imported) = send(input, found.events(), plan, rejects).await;
+    let imported = imported
+        .map(|imported| FileReport::new(name, found, &imported, before))
+        .map_err(|error| {
+            let whole =
+                format!("{name} was not imported whole; run the same command again to go on");
+            explain(error, &whole)
+        });
+    (rejects, imported)
+}
+
+/// Makes a refusal of the collector the caller's to mend, and puts `context` before other errors.
+fn explain(error: anyhow::Error, context: &str) -> anyhow::Error {
     match error.downcast_ref() {
         Some(SendError::Refused { status, .. }) if status.is_client_error() => {
             Failure::Usage(error.to_string()).into()
         }
-        _ => error.context(format!(
-            "{name} was not imported whole; run the same command again to go on"
-        )),
+        _ => error.context(context.to_owned()),
     }
 }
 
@@ -256,13 +291,7 @@ fn site(host: &str) -> Result<String, Failure> {
 }
 
 impl FileReport {
-    fn new(
-        name: &str,
-        found: Scan,
-        imported: &Imported,
-        seconds: f64,
-        before: Option<Import>,
-    ) -> Self {
+    fn new(name: &str, found: Scan, imported: &Imported, before: Option<Import>) -> Self {
         Self {
             file: name.to_owned(),
             digest: found.digest,
@@ -274,7 +303,7 @@ impl FileReport {
             rejected_lines: imported.rejected,
             requests: imported.requests,
             retries: imported.retries,
-            seconds,
+            seconds: 0.0,
             imported_before: before.map(|before| rfc3339(before.imported_at_ms)),
         }
     }
