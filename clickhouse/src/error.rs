@@ -87,13 +87,20 @@ impl Error {
         }
     }
 
-    /// Returns the error without the values of rows that ClickHouse may quote: for logs.
+    /// Returns the error without the values of rows that ClickHouse may quote, but with the view it was raised in: for
+    /// logs.
     pub fn brief(&self) -> String {
         match self {
-            Self::Server { code, message } => match name_in_text(message) {
-                Some(name) => format!("clickhouse refused with code {code} ({name})"),
-                None => format!("clickhouse refused with code {code}"),
-            },
+            Self::Server { code, message } => {
+                let name = name_in_text(message).map(|name| format!(" ({name})"));
+                let view =
+                    view_in_text(message).map(|view| format!(" while pushing to view {view}"));
+                format!(
+                    "clickhouse refused with code {code}{}{}",
+                    name.unwrap_or_default(),
+                    view.unwrap_or_default()
+                )
+            }
             Self::Status { .. }
             | Self::Transport(_)
             | Self::Timeout { .. }
@@ -111,6 +118,14 @@ impl Error {
             None => Self::Status { status, message },
         }
     }
+}
+
+/// Returns the view that an exception was raised in, read off the end of its text, where no row is quoted.
+fn view_in_text(message: &str) -> Option<&str> {
+    let (_, tail) = message.rsplit_once(": while pushing to view ")?;
+    let view = tail.split([' ', '(']).next()?.trim_end_matches('.');
+    let named = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '`');
+    (!view.is_empty() && view.chars().all(named)).then_some(view)
 }
 
 impl From<clickhouse::error::Error> for Error {

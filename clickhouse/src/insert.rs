@@ -103,7 +103,7 @@ pub struct InsertRequest {
 /// What the server reports about an insert.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Summary {
-    /// Rows written to the table and the views' targets together; 0 when the token was known.
+    /// Rows written to the table and the views' targets together. No sign of whether the token was known.
     pub written_rows: u64,
     /// Uncompressed bytes of those rows.
     pub written_bytes: u64,

@@ -6,8 +6,10 @@ use std::collections::{BTreeMap, HashMap};
 
 use serde::Serialize;
 use uuid::Uuid;
-use weir_clickhouse::SourcePartition;
-use weir_clickhouse::rows::{Coordinates, EventEncoder, EventRow, FailedEncoder, FailedRow};
+use weir_clickhouse::rows::{
+    Coordinates, Encoder, EventEncoder, EventRow, FailedEncoder, FailedRow,
+};
+use weir_clickhouse::{Db, SourcePartition};
 use weir_event::{Evaluator, Event, Failure, FieldError, Reason, Record, Verdict, key_hash};
 
 use crate::dedup::DedupWindow;
@@ -45,6 +47,23 @@ pub struct Codec {
     pub events: EventEncoder,
     /// Encodes rows of `failed_events`.
     pub failed: FailedEncoder,
+}
+
+impl Codec {
+    /// Reads the tables' columns and makes the encoders for them.
+    ///
+    /// # Errors
+    /// ClickHouse is away, or its tables lack a column: migrations are missing.
+    pub async fn load(
+        db: &Db,
+        evaluator: std::sync::Arc<Evaluator>,
+    ) -> Result<Self, weir_clickhouse::Error> {
+        Ok(Self {
+            evaluator,
+            events: Encoder::load(db).await?,
+            failed: Encoder::load(db).await?,
+        })
+    }
 }
 
 /// A record for one of the Kafka outputs.

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
 use rdkafka::error::KafkaError;
@@ -102,7 +102,7 @@ pub async fn run(
     let shared = Arc::new(Shared {
         inserter: db.inserter()?,
         db,
-        codec,
+        codec: RwLock::new(Arc::new(codec)),
         ledger,
         reader: Reader::new(&kafka, &config.group)?,
         outputs: Outputs::new(&kafka)?,
@@ -242,21 +242,13 @@ async fn load_encoders(
     let mut pause = Backoff::new(Duration::from_millis(200), Duration::from_secs(10));
     loop {
         let loaded = async {
-            Ok::<_, weir_clickhouse::Error>((
-                Encoder::load(db).await?,
-                Encoder::load(db).await?,
-                Encoder::load(db).await?,
-            ))
+            let codec = Codec::load(db, Arc::clone(&evaluator)).await?;
+            Ok::<_, weir_clickhouse::Error>((codec, Encoder::load(db).await?))
         };
         match loaded.await {
-            Ok((events, failed, ledger)) => {
+            Ok(loaded) => {
                 health.ready("clickhouse");
-                let codec = Codec {
-                    evaluator,
-                    events,
-                    failed,
-                };
-                return Some((codec, ledger));
+                return Some(loaded);
             }
             Err(error) => {
                 tracing::warn!(%error, "the tables cannot be read yet");

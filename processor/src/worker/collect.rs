@@ -108,7 +108,7 @@ impl Worker {
     }
 
     fn received_at_ms(&self, record: &RawRecord) -> i64 {
-        self.shared.codec.evaluator.received_at_ms(&Record {
+        self.shared.codec().evaluator.received_at_ms(&Record {
             topic: &self.source.topic,
             partition: self.source.partition,
             offset: record.offset,

@@ -12,6 +12,7 @@ use weir_common::time::boot_ms;
 
 use super::{STOP_PAUSE, Worker};
 use crate::exactly_once::{LedgerEntry, Outcome};
+use crate::prepare::Codec;
 
 /// How long one insert may take, from its first byte to the answer: the server ends it at 30 s by itself.
 const INSERT_TIMEOUT: Duration = Duration::from_secs(35);
@@ -32,11 +33,14 @@ struct Insert {
 
 impl Worker {
     pub(super) async fn insert_events(&mut self, range: OffsetRange) -> Outcome {
+        let Some(codec) = &self.work.codec else {
+            return Outcome::GaveUp;
+        };
         let rows = &self.work.prepared.events;
         self.count_bytes(rows.len());
         let insert = Insert {
             table: "events",
-            columns: self.shared.codec.events.column_list(),
+            columns: codec.events.column_list(),
             token: self.source.token(range, "events"),
             range,
             body: Body::lz4(rows),
@@ -46,10 +50,11 @@ impl Worker {
 
     pub(super) async fn resend_events(&mut self, range: OffsetRange) -> Outcome {
         let shared = Arc::clone(&self.shared);
+        let codec = shared.codec();
         let source = self.source.clone();
         let body = self
             .persist("reading stored rows", || {
-                readback::body(&shared.db, &shared.codec.events, &source, range)
+                readback::body(&shared.db, &codec.events, &source, range)
             })
             .await;
         let Some(body) = body else {
@@ -57,7 +62,7 @@ impl Worker {
         };
         let insert = Insert {
             table: "events",
-            columns: self.shared.codec.events.column_list(),
+            columns: codec.events.column_list(),
             token: self.source.token(range, "events"),
             range,
             body,
@@ -74,6 +79,9 @@ impl Worker {
     }
 
     pub(super) async fn insert_failed(&mut self, range: OffsetRange, token_taken: bool) -> Outcome {
+        let Some(codec) = &self.work.codec else {
+            return Outcome::GaveUp;
+        };
         let rows = &self.work.prepared.failed;
         self.count_bytes(rows.len());
         let mut token = self.source.token(range, "failed_events");
@@ -82,7 +90,7 @@ impl Worker {
         }
         let insert = Insert {
             table: "failed_events",
-            columns: self.shared.codec.failed.column_list(),
+            columns: codec.failed.column_list(),
             token,
             range,
             body: Body::lz4(rows),
@@ -147,9 +155,14 @@ impl Worker {
             };
             self.connection = None;
             let class = error.class();
+            if matches!(class, Class::Stop | Class::UnreadableRow { .. })
+                && self.columns_changed().await
+            {
+                return Outcome::GaveUp;
+            }
             let (name, patience, delay) = match class {
                 Class::UnreadableRow { row: Some(row) } => {
-                    tracing::warn!(%error, source = %self.source, range = %insert.range, row, "clickhouse cannot read a row");
+                    tracing::warn!(error = error.brief(), source = %self.source, range = %insert.range, row, "clickhouse cannot read a row");
                     return Outcome::Unreadable {
                         row: usize::try_from(row).unwrap_or(usize::MAX),
                         message: error.to_string(),
@@ -161,7 +174,7 @@ impl Worker {
                     ("stop", STOP_PATIENCE, STOP_PAUSE)
                 }
             };
-            tracing::warn!(%error, class = name, source = %self.source, range = %insert.range, table = insert.table, "an insert failed");
+            tracing::warn!(error = error.brief(), class = name, source = %self.source, range = %insert.range, table = insert.table, "an insert failed");
             let retries = &self.shared.metrics.insert_retries;
             retries.with_label_values(&[name]).inc();
             self.unwell(&error.into());
@@ -169,6 +182,38 @@ impl Worker {
                 return Outcome::GaveUp;
             }
             self.sleep(delay).await;
+        }
+    }
+
+    /// Whether the tables' columns are others than the rows were encoded for; then the new ones are taken, and the batch
+    /// has to be encoded again.
+    async fn columns_changed(&mut self) -> bool {
+        let codec = self.shared.codec();
+        if let Some(used) = &self.work.codec
+            && !Arc::ptr_eq(used, &codec)
+        {
+            return true;
+        }
+        let db = &self.shared.db;
+        let current = async {
+            Ok::<_, weir_clickhouse::Error>(
+                codec.events.is_current(db).await? && codec.failed.is_current(db).await?,
+            )
+        };
+        // A column that is missing altogether is an operator's matter, and was reported as such.
+        if current.await.unwrap_or(true) {
+            return false;
+        }
+        match Codec::load(db, Arc::clone(&codec.evaluator)).await {
+            Ok(codec) => {
+                tracing::info!("the tables have other columns than before");
+                self.shared.replace_codec(codec);
+                true
+            }
+            Err(error) => {
+                tracing::warn!(error = error.brief(), "the tables' columns cannot be read");
+                false
+            }
         }
     }
 
@@ -185,7 +230,7 @@ impl Worker {
             min_received_at_ms,
             max_received_at_ms,
             processor_version: env!("CARGO_PKG_VERSION").to_owned(),
-            schema_set: self.shared.codec.evaluator.registry().digest().to_owned(),
+            schema_set: self.shared.codec().evaluator.registry().digest().to_owned(),
             shard: self.shared.rules.shard.clone(),
         };
         let begun = Instant::now();
@@ -209,7 +254,7 @@ impl Worker {
                 Err(InsertError::Closed | InsertError::Withheld) => self.connection = None,
                 Err(InsertError::Failed(error)) => {
                     self.connection = None;
-                    tracing::warn!(%error, source = %self.source, range = %entry.range, "the ledger row is tried again");
+                    tracing::warn!(error = error.brief(), source = %self.source, range = %entry.range, "the ledger row is tried again");
                     let stop = error.class() == Class::Stop;
                     self.unwell(&error.into());
                     if begun.elapsed() > RETRY_PATIENCE {

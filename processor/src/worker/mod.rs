@@ -11,7 +11,7 @@ mod locate;
 
 use std::collections::HashMap;
 use std::future::Future;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -54,7 +54,7 @@ pub(crate) enum Signal {
 pub(crate) struct Shared {
     pub(crate) db: Db,
     pub(crate) inserter: Inserter,
-    pub(crate) codec: Codec,
+    pub(crate) codec: RwLock<Arc<Codec>>,
     pub(crate) ledger: BatchEncoder,
     pub(crate) reader: Reader,
     pub(crate) outputs: Outputs,
@@ -69,6 +69,17 @@ pub(crate) struct Shared {
     pub(crate) platforms: HashMap<String, String>,
 }
 
+impl Shared {
+    /// Returns the codec for the tables as they were last read.
+    fn codec(&self) -> Arc<Codec> {
+        Arc::clone(&self.codec.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn replace_codec(&self, codec: Codec) {
+        *self.codec.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(codec);
+    }
+}
+
 /// The batch in hand.
 #[derive(Default)]
 struct Work {
@@ -81,6 +92,8 @@ struct Work {
     decided: Decided,
     judgement: Judgement,
     prepared: Prepared,
+    /// What the rows were encoded with.
+    codec: Option<Arc<Codec>>,
 }
 
 pub(crate) struct Worker {
@@ -257,8 +270,9 @@ impl Worker {
                 Presence::Absent
             }
         };
+        let codec = shared.codec();
         let (judgement, prepared) = tokio::task::block_in_place(|| {
-            let mut preparer = Preparer::new(&shared.codec, source, window, work_records)
+            let mut preparer = Preparer::new(&codec, source, window, work_records)
                 .with_decided(&work.stored, &decided.unreadable);
             let judgement = settle(range, &decided, presence, &mut preparer);
             (judgement, preparer.finish())
@@ -267,6 +281,7 @@ impl Worker {
         work.decided = decided;
         work.judgement = judgement.clone();
         work.prepared = prepared;
+        work.codec = Some(codec);
         Outcome::Judged(judgement)
     }
 
@@ -430,7 +445,7 @@ impl Worker {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum StepError {
     /// ClickHouse.
-    #[error(transparent)]
+    #[error("{}", .0.brief())]
     ClickHouse(#[from] weir_clickhouse::Error),
     /// Kafka.
     #[error(transparent)]

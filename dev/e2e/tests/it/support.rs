@@ -94,6 +94,16 @@ pub(crate) fn await_records(stack: &Stack, records: u64) -> Result<()> {
     )
 }
 
+/// Waits until the ledger has this many batches.
+pub(crate) fn await_batches(stack: &Stack, batches: u64) -> Result<()> {
+    wait::until("batches to be in the ledger", PATIENCE, || {
+        match number(stack, "SELECT count() FROM batches FINAL") {
+            Ok(seen) => Check::that(seen >= batches, format!("{seen} of {batches}")),
+            Err(error) => Check::NotYet(format!("{error:#}")),
+        }
+    })
+}
+
 /// Returns how many records the raw topics hold, by asking the broker.
 pub(crate) fn records_in_kafka(stack: &Stack) -> Result<u64> {
     use rdkafka::consumer::{BaseConsumer, Consumer};
