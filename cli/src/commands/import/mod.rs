@@ -57,7 +57,7 @@ pub(crate) struct AccessLogArgs {
     /// Files to import, one after the other; - is standard input
     #[arg(required = true, value_name = "FILE")]
     files: Vec<String>,
-    /// Address of the collector, such as https://events.example.com [default: the local stack's]
+    /// Address of the collector, with http:// or https:// before its host [default: the local stack's]
     #[arg(long, value_name = "URL", env = "WEIR_IMPORT_URL")]
     url: Option<String>,
     /// Write key of class `server`: keys of other classes may set neither address nor old times
@@ -72,7 +72,7 @@ pub(crate) struct AccessLogArgs {
     /// Id of the source the key belongs to; imports are remembered by it
     #[arg(long, value_name = "ID", default_value = DEFAULT_SOURCE, env = "WEIR_IMPORT_SOURCE")]
     source: String,
-    /// Host of the site, such as example.com or http://example.com; gives pages a URL
+    /// Host of the site, such as example.com, with http:// before it if it has no TLS; gives pages a URL
     #[arg(long, value_name = "HOST")]
     host: Option<String>,
     /// Imports content that was imported before; its events may then be counted twice. ClickHouse
