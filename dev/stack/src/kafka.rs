@@ -11,6 +11,7 @@ use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use uuid::Uuid;
 
+use crate::binaries::Profile;
 use crate::data::DataDir;
 use crate::process::{self, Program};
 use crate::service::Service;
@@ -32,6 +33,9 @@ pub struct StartOptions {
     pub port: Option<u16>,
     /// Broker settings beside, or instead of, the stack's own.
     pub settings: BTreeMap<String, String>,
+    /// Whether the broker must be fast: otherwise its virtual machine compiles quickly rather than well, and is up in
+    /// little more than half the time.
+    pub profile: Profile,
 }
 
 /// A running broker. Dropping it kills it.
@@ -80,6 +84,10 @@ impl Kafka {
                 format!("-Dlog4j2.configurationFile={}", logging.display()),
                 format!("-Dweir.log={}", data.log("kafka-broker").display()),
             ])
+            .args(match options.profile {
+                Profile::Dev => Some("-XX:TieredStopAtLevel=1"),
+                Profile::Release => None,
+            })
             .arg("-cp", classpath)
             .args([Path::new("kafka.Kafka"), &properties]);
         let service = Service::new("kafka", program, log, Box::new(probe(bootstrap.clone())));

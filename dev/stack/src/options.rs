@@ -23,7 +23,7 @@ pub struct StackOptions {
     pub data: Option<PathBuf>,
     /// Which ports to listen on.
     pub ports: Ports,
-    /// The profile to build Weir's binaries with.
+    /// The profile to build Weir's binaries with; with [`Profile::Release`] the broker is set up for speed too.
     pub profile: Profile,
     /// What to run beside Kafka and ClickHouse.
     pub roles: Vec<RoleSpec>,

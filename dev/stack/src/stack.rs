@@ -313,6 +313,7 @@ fn start_kafka(options: &StackOptions, data: &DataDir) -> Result<Kafka> {
         data: Some(data.path().to_path_buf()),
         port,
         settings: options.kafka_settings.clone(),
+        profile: options.profile,
     })?;
     progress::step(&format!("Kafka ready on {}", kafka.bootstrap()), started);
     Ok(kafka)
