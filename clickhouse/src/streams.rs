@@ -3,8 +3,14 @@
 //! A topic that is deleted and created again, or that loses records at its end, gives out offsets it gave out before.
 //! A higher stream keeps the coordinates apart. Streams count from 1.
 
+use crate::batches;
 use crate::db::{self, Db, LOOKUP_TIMEOUT};
 use crate::error::Error;
+use crate::insert::InsertError;
+use crate::position::{self, Stored};
+use crate::repairs;
+use crate::rows::{BatchEncoder, BatchRow};
+use crate::source::{OffsetRange, SourcePartition};
 
 /// Why a stream begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -64,6 +70,60 @@ pub async fn raise(db: &Db, topic: &str, seen: Option<u32>, reason: Reason) -> R
         .param("reason", reason.as_str());
     db::run(query, LOOKUP_TIMEOUT).await?;
     Ok(current(db, topic).await?.unwrap_or(next).max(next))
+}
+
+/// Closes a stream that ends: rows that no batch of the ledger accounts for get one, and offsets among them that no table
+/// holds count as lost, for their records are gone with the topic. Rollups of those rows are queued for repair. Returns
+/// the ranges that were closed.
+///
+/// # Errors
+///
+/// Those of a read or an insert. It may be called again.
+pub async fn close(
+    db: &Db,
+    topic: &str,
+    stream: u32,
+    partitions: i32,
+) -> Result<Vec<(SourcePartition, OffsetRange)>, Error> {
+    let encoder = BatchEncoder::load(db).await?;
+    let mut connection = db.inserter()?.connect().await?;
+    let mut closed = Vec::new();
+    for partition in 0..partitions {
+        let source = SourcePartition::new(stream, topic, partition);
+        let ledger_end = position::ledger_end(db, &source).await?.unwrap_or(-1);
+        let Some(last) = position::highest_stored_above(db, &source, ledger_end).await? else {
+            continue;
+        };
+        let range = OffsetRange {
+            first: ledger_end + 1,
+            last,
+        };
+        let events = position::stored_offsets(db, Stored::Events, &source, range).await?;
+        let failed = position::stored_offsets(db, Stored::Failed, &source, range).await?;
+        let (n_events, n_failed) = (events.len() as u64, failed.len() as u64);
+        let batch = BatchRow {
+            source: source.clone(),
+            range,
+            n_events,
+            n_failed,
+            n_lost: range.offsets().saturating_sub(n_events + n_failed),
+            n_absent: 0,
+            min_received_at_ms: 0,
+            max_received_at_ms: 0,
+            processor_version: env!("CARGO_PKG_VERSION").to_owned(),
+            schema_set: String::new(),
+            shard: String::new(),
+        };
+        repairs::queue(db, &source, range, "stream closed").await?;
+        match batches::record(&mut connection, &encoder, &[batch], LOOKUP_TIMEOUT).await {
+            Ok(()) => closed.push((source, range)),
+            Err(InsertError::Failed(error)) => return Err(error),
+            Err(error @ (InsertError::Closed | InsertError::Withheld)) => {
+                return Err(Error::Transport(error.into()));
+            }
+        }
+    }
+    Ok(closed)
 }
 
 /// Returns the current stream of a topic, beginning the first one if there is none.

@@ -133,8 +133,14 @@ async fn create(
     seen: Option<u32>,
     replication: i32,
 ) -> Result<Applied> {
+    let mut notes = Vec::new();
     let stream = match topic.kind {
         TopicKind::Raw => {
+            if let Some(stream) = seen {
+                let partitions = ledger_partitions(db, &topic.name, stream).await?;
+                let declared = i32::try_from(topic.partitions).unwrap_or(i32::MAX);
+                notes = close(db, &topic.name, stream, partitions.max(declared)).await?;
+            }
             let reason = if seen.is_some() {
                 Reason::Recreated
             } else {
@@ -161,7 +167,7 @@ async fn create(
         replication,
         stream,
         action: Action::Created,
-        notes: Vec::new(),
+        notes,
     })
 }
 
@@ -191,6 +197,11 @@ async fn keep(
     let behind = behind(db, admin, &topic.name, layout.partitions, stream, group).await?;
     applied.stream = Some(stream);
     if !behind.is_empty() {
+        let partitions = ledger_partitions(db, &topic.name, stream).await?;
+        let partitions = partitions.max(layout.partitions);
+        applied
+            .notes
+            .extend(close(db, &topic.name, stream, partitions).await?);
         applied.stream =
             Some(streams::raise(db, &topic.name, Some(stream), Reason::Truncated).await?);
         applied.action = Action::NewStream;
@@ -200,6 +211,29 @@ async fn keep(
         applied.notes.extend(behind);
     }
     Ok(applied)
+}
+
+/// Accounts for the rows of a stream that ends, and says which those were.
+async fn close(db: &Db, topic: &str, stream: u32, partitions: i32) -> Result<Vec<String>> {
+    let closed = streams::close(db, topic, stream, partitions).await?;
+    let notes = closed.iter().map(|(source, range)| {
+        format!(
+            "stream {stream}, partition {}: offsets {range} were under way and are closed; run `weir verify --repair`",
+            source.partition
+        )
+    });
+    Ok(notes.collect())
+}
+
+/// Returns the number of partitions of a stream that the ledger knows.
+async fn ledger_partitions(db: &Db, topic: &str, stream: u32) -> Result<i32> {
+    let ends = position::ledger_ends(db).await?;
+    let known = ends
+        .iter()
+        .filter(|end| end.source.stream == stream && *end.source.topic == *topic)
+        .map(|end| end.source.partition + 1)
+        .max();
+    Ok(known.unwrap_or(0))
 }
 
 /// Says what of an existing topic is not as declared.

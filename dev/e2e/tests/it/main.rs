@@ -6,6 +6,7 @@ mod import;
 mod load;
 mod outage;
 mod poison;
+mod recreated;
 mod support;
 mod verify;
 mod zombie;

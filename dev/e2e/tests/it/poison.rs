@@ -96,23 +96,20 @@ fn poison_by_http_has_a_status_and_a_verdict_and_harms_no_neighbour() -> Result<
     ensure!(support::records_in_kafka(&stack)? == records, "records");
     let neighbours = "SELECT count() FROM events WHERE client_event_id LIKE 'before-%' OR client_event_id LIKE 'after-%'";
     assert_eq!(support::number(&stack, neighbours)?, records / 3 * 2);
-    for (id, _, reason) in poisons().into_iter() {
+    for (id, _, reason) in poisons() {
         verdict(&stack, id, reason)?;
     }
     Ok(())
 }
 
-#[test]
-fn poison_straight_into_kafka_has_one_verdict_each() -> Result<()> {
-    let stack = support::start()?;
-    // A real envelope shows what an envelope is.
-    support::send(&stack, "web", &[support::track("model", "v-1")])?;
+/// Records that are no good, by name, with the reason each is to fail for; the empty one is stored.
+fn records() -> Vec<(String, Vec<u8>, &'static str)> {
     let envelope = |id: &str, call: &str| {
         format!(
             r#"{{"v":1,"id":"{id}","source":"web","platform":"web","key_class":"browser","type":"track","received_at":"2026-01-02T03:04:05.678Z","sent_at":null,"agent":"","address":"","warnings":[],"call":{call}}}"#
         )
     };
-    let mut expected: Vec<(String, Vec<u8>, &str)> = poisons()
+    let mut records: Vec<(String, Vec<u8>, &str)> = poisons()
         .into_iter()
         .map(|(id, properties, reason)| {
             let record = envelope(id, &call_with(id, &properties)).into_bytes();
@@ -142,8 +139,17 @@ fn poison_straight_into_kafka_has_one_verdict_each() -> Result<()> {
             "protocol",
         ),
     ] {
-        expected.push((id.to_owned(), record, reason));
+        records.push((id.to_owned(), record, reason));
     }
+    records
+}
+
+#[test]
+fn poison_straight_into_kafka_has_one_verdict_each() -> Result<()> {
+    let stack = support::start()?;
+    // A real envelope shows what an envelope is.
+    support::send(&stack, "web", &[support::track("model", "v-1")])?;
+    let expected = records();
     let producer: BaseProducer = rdkafka::ClientConfig::new()
         .set("bootstrap.servers", stack.kafka().bootstrap())
         .set("message.max.bytes", "2000000")

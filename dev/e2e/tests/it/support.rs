@@ -210,7 +210,7 @@ pub(crate) fn stored_ids(stack: &Stack) -> Result<Vec<String>> {
 pub(crate) fn nothing_is_twice(stack: &Stack) -> Result<()> {
     let counts = query(
         stack,
-        "SELECT count(), uniqExact(source_id, event_id), uniqExact(topic, partition, offset) FROM events",
+        "SELECT count(), uniqExact(source_id, event_id), uniqExact(stream, topic, partition, offset) FROM events",
     )?;
     let mut distinct: Vec<&str> = counts.split('\t').collect();
     distinct.dedup();
