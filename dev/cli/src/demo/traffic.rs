@@ -14,6 +14,9 @@ const SPAN: Duration = Duration::hours(6 * 24 + 20);
 /// Events per visitor, about: two or three visits of a few events, the visitors of some days ago not all among them.
 const EVENTS_PER_VISITOR: u64 = 9;
 
+/// One visit in so many is replaced by something that goes wrong.
+const VISITS_PER_FLAW: usize = 25;
+
 /// One HTTP request to the collector.
 #[derive(Clone, Debug)]
 pub(crate) struct Request {
@@ -47,6 +50,7 @@ pub(crate) struct Traffic {
     random: Random,
     now: OffsetDateTime,
     visitors: Vec<Visitor>,
+    visits: usize,
 }
 
 impl Traffic {
@@ -55,20 +59,23 @@ impl Traffic {
         let mut random = Random::new(seed);
         let count = usize::try_from(events / EVENTS_PER_VISITOR).unwrap_or(usize::MAX);
         let visitors = (0..count.clamp(20, 200_000))
-            .map(|_| visitor(&mut random))
+            .map(|place| visitor(place, &mut random))
             .collect();
         Self {
             random,
             now,
             visitors,
+            visits: 0,
         }
     }
 
     /// Returns the requests of the next visit, and now and then what goes wrong in real life.
     pub(crate) fn visit(&mut self) -> Vec<Request> {
         let random = &mut self.random;
-        if random.percent(4) {
-            return vec![flaws::request(random, self.now)];
+        self.visits += 1;
+        if self.visits.is_multiple_of(VISITS_PER_FLAW) {
+            let before = self.visits / VISITS_PER_FLAW - 1;
+            return vec![flaws::request(before, random, self.now)];
         }
         let place = random.skewed(self.visitors.len());
         let visitor = &mut self.visitors[place];
@@ -94,8 +101,9 @@ impl Traffic {
     }
 }
 
-fn visitor(random: &mut Random) -> Visitor {
-    let (source, agent) = match random.below(100) {
+fn visitor(place: usize, random: &mut Random) -> Visitor {
+    // Spread over the list, so that every platform has some of the frequent visitors at its begin.
+    let (source, agent) = match place * 37 % 100 {
         0..55 => ("web", random.pick(&BROWSERS)),
         55..60 => ("web", random.pick(&BOTS)),
         60..75 => ("ios", "Roastery/4.2 CFNetwork/1568.300.101 Darwin/24.6.0"),

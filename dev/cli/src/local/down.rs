@@ -31,13 +31,6 @@ impl Down {
     pub(crate) fn run(&self) -> Result<ExitCode> {
         let data = place::data_directory(self.data.as_deref())?;
         let Some(record) = Record::read(&data)? else {
-            if place::is_running(&data) {
-                eprintln!(
-                    "the stack in {} is just starting: press Ctrl-C there",
-                    data.display()
-                );
-                return Ok(ExitCode::FAILURE);
-            }
             eprintln!("no stack runs in {}", data.display());
             return Ok(ExitCode::SUCCESS);
         };

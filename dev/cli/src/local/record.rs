@@ -48,25 +48,40 @@ impl Known {
 pub(crate) struct Record {
     /// The process that holds them together.
     pub(crate) supervisor: Known,
-    /// Kafka, ClickHouse and the roles.
+    /// Kafka, ClickHouse and the roles; empty while they are being started.
     pub(crate) children: BTreeMap<String, Known>,
+    /// Whether all of them were ready once.
+    pub(crate) ready: bool,
 }
 
 impl Record {
+    /// Describes this process before it starts children.
+    ///
+    /// # Errors
+    /// `/proc` cannot be read.
+    pub(crate) fn starting() -> Result<Self> {
+        Ok(Self {
+            supervisor: Known::of(std::process::id())
+                .context("/proc does not show this process")?,
+            children: BTreeMap::new(),
+            ready: false,
+        })
+    }
+
     /// Describes this process and the stack's present children.
     ///
     /// # Errors
     /// `/proc` cannot be read.
-    pub(crate) fn new(description: &Description) -> Result<Self> {
+    pub(crate) fn running(description: &Description) -> Result<Self> {
         let children = description
             .pids
             .iter()
             .filter_map(|(name, pid)| Some((name.clone(), Known::of(*pid)?)))
             .collect();
         Ok(Self {
-            supervisor: Known::of(std::process::id())
-                .context("/proc does not show this process")?,
             children,
+            ready: true,
+            ..Self::starting()?
         })
     }
 

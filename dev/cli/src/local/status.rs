@@ -48,11 +48,11 @@ impl Status {
     pub(crate) fn run(&self) -> Result<ExitCode> {
         let data = place::data_directory(self.data.as_deref())?;
         let running = place::is_running(&data);
-        let description = match (running, Record::read(&data)?) {
-            (true, Some(_)) => Description::read(&data.join("stack.json"))?,
-            _ => None,
+        let record = Record::read(&data)?.filter(|record| running && record.ready);
+        let description = match record {
+            Some(_) => Description::read(&data.join("stack.json"))?,
+            None => None,
         };
-        let record = Record::read(&data)?;
         let parts = match (&description, &record) {
             (Some(description), Some(record)) => parts(description, record),
             _ => Vec::new(),

@@ -56,7 +56,7 @@ impl Supervisor {
     pub(crate) fn publish(&self) -> Result<Found> {
         let description = self.stack.describe()?;
         description.write(&self.stack.stack_file())?;
-        Record::new(&description)?.write(self.stack.data())?;
+        Record::running(&description)?.write(self.stack.data())?;
         place::announce(&description)
     }
 

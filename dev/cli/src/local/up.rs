@@ -77,8 +77,13 @@ impl Up {
         }
         let signals = signals::channel_of_signals()?;
         supervisor::clean(data)?;
-        let Some(stack) = start(self.options(data), &signals)? else {
-            return Ok(ExitCode::from(130));
+        Record::starting()?.write(data)?;
+        let stack = match start(self.options(data), &signals) {
+            Ok(Some(stack)) => stack,
+            interrupted_or_failed => {
+                supervisor::clean(data)?;
+                return interrupted_or_failed.map(|_| ExitCode::from(130));
+            }
         };
         let mut supervisor = Supervisor::new(stack);
         let found = supervisor.publish()?;
@@ -174,7 +179,8 @@ fn follow(child: &mut Child, log: &Path, data: &Path, signals: &Receiver<()>) ->
     loop {
         let interrupted = signals.recv_timeout(Duration::from_millis(100)).is_ok();
         let ended = child.try_wait()?;
-        let ready = Record::read(data)?.is_some_and(|record| record.supervisor.pid == child.id());
+        let ready = Record::read(data)?
+            .is_some_and(|record| record.ready && record.supervisor.pid == child.id());
         let mut text = String::new();
         log.read_to_string(&mut text)?;
         eprint!("{text}");
@@ -204,12 +210,12 @@ fn running(data: &Path) -> Result<Description> {
             return Check::GiveUp(anyhow::anyhow!("it ended"));
         }
         match Record::read(data) {
-            Ok(Some(_)) => match Description::read(&data.join("stack.json")) {
+            Ok(Some(record)) if record.ready => match Description::read(&data.join("stack.json")) {
                 Ok(Some(description)) => Check::Done(description),
                 Ok(None) => Check::NotYet("no stack file".to_owned()),
                 Err(error) => Check::GiveUp(error),
             },
-            Ok(None) => Check::NotYet("it is starting".to_owned()),
+            Ok(_) => Check::NotYet("it is starting".to_owned()),
             Err(error) => Check::GiveUp(error),
         }
     })

@@ -13,6 +13,9 @@ fn the_demo_shows_numbers_and_leaves_nothing_running() {
         "android",
         "orders",
         "schema_invalid",
+        "protocol",
+        "decode",
+        "size",
         "weir verify",
     ] {
         assert!(shown.contains(expected), "no {expected} in:\n{shown}");

@@ -173,3 +173,17 @@ fn two_stacks_run_side_by_side() {
     assert!(one.stack_file().exists());
     assert_eq!(status(&one).0, Some(0));
 }
+
+#[test]
+fn a_stack_that_is_still_starting_can_be_stopped() {
+    let dev = Dev::new();
+    let mut up = dev.command(&["up"]).spawn().unwrap();
+    wait::until("the start to begin", WITHIN, || {
+        Check::that(dev.data().join("processes.json").exists(), "no record")
+    })
+    .unwrap();
+    assert_eq!(status(&dev).0, Some(1));
+    assert_success(&dev.run(&["down"]));
+    assert_eq!(up.wait().unwrap().code(), Some(130));
+    assert!(!dev.data().join("processes.json").exists());
+}
