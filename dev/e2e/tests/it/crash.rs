@@ -67,11 +67,6 @@ fn a_processor_killed_inside_inserts_leaves_views_that_are_healed() -> Result<()
     const KILLS: usize = 10;
     const THROWS: usize = 2;
     let stack = support::start_with(vec![RoleSpec::new(Role::Ingest)])?;
-    support::query(
-        &stack,
-        "CREATE TABLE seen (p UInt32, n UInt64) ENGINE = MergeTree ORDER BY (p, n) \
-         SETTINGS non_replicated_deduplication_window = 100000",
-    )?;
     let sets = [
         support::schemas_with_total_up_to(stack.data(), 1_000)?,
         support::schemas_with_total_up_to(stack.data(), 40)?,
@@ -85,8 +80,7 @@ fn a_processor_killed_inside_inserts_leaves_views_that_are_healed() -> Result<()
             .env("WEIR_PROCESSOR_BATCH_MAX_ROWS", "40")
     };
     let load = Load::start(&stack, "inside", Duration::from_millis(100))?;
-    // Slow, so that most of an insert is spent in this view.
-    view(&stack, "sleepEachRow(0.02) = 0")?;
+    slow_view(&stack)?;
     for kill in 0..KILLS {
         let processor = stack.spawn_role(&spec(kill))?;
         await_insert_under_way(&stack, &processor)?;
@@ -141,16 +135,32 @@ fn go_on_and_stop(stack: &Stack, spec: &RoleSpec) -> Result<()> {
     processor.service().stop()
 }
 
+/// Makes a view so slow that most of an insert is spent in it.
+pub(crate) fn slow_view(stack: &Stack) -> Result<()> {
+    support::query(
+        stack,
+        "CREATE TABLE seen (p UInt32, n UInt64) ENGINE = MergeTree ORDER BY (p, n) \
+         SETTINGS non_replicated_deduplication_window = 100000",
+    )?;
+    view(stack, "sleepEachRow(0.02) = 0")
+}
+
+/// Takes the view away.
+pub(crate) fn drop_view(stack: &Stack) -> Result<()> {
+    support::query(stack, "DROP TABLE IF EXISTS seen_mv")?;
+    Ok(())
+}
+
 /// Puts a view of `events` in place whose condition is this.
 fn view(stack: &Stack, condition: &str) -> Result<()> {
     await_no_insert(stack)?;
-    support::query(stack, "DROP TABLE IF EXISTS seen_mv")?;
+    drop_view(stack)?;
     let create = "CREATE MATERIALIZED VIEW seen_mv TO seen AS SELECT partition AS p, offset AS n FROM events";
     support::query(stack, &format!("{create} WHERE {condition}"))?;
     Ok(())
 }
 
-fn await_insert_under_way(stack: &Stack, processor: &RoleProcess) -> Result<()> {
+pub(crate) fn await_insert_under_way(stack: &Stack, processor: &RoleProcess) -> Result<()> {
     const RUNNING: &str = "SELECT count() FROM system.processes WHERE startsWith(query_id, 'weir:') AND query_id LIKE '%:events:%' AND elapsed > 0.05";
     wait::until("an insert to be under way", PATIENCE, || {
         if let Ok(Some(ended)) = processor.service().ended_text() {

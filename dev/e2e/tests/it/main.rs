@@ -6,6 +6,7 @@ mod import;
 mod load;
 mod outage;
 mod poison;
+mod rebalance;
 mod recreated;
 mod support;
 mod verify;
