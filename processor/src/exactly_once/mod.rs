@@ -9,8 +9,10 @@ mod intent;
 mod machine;
 mod position;
 mod settle;
+mod steps;
 
 pub use intent::{Intent, IntentError, MAX_METADATA_BYTES, Mark};
-pub use machine::{Command, Decided, Judgement, LedgerEntry, Machine, Outcome, Rules, Stored};
+pub use machine::Machine;
 pub use position::{Found, Plan, StopReason, plan};
 pub use settle::{Judge, Presence, settle};
+pub use steps::{Command, Decided, Judgement, LedgerEntry, Outcome, Rules, Stored};

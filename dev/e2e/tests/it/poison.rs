@@ -70,6 +70,52 @@ fn poison_by_http_has_a_status_and_a_verdict_and_harms_no_neighbour() -> Result<
         );
         records += 3;
     }
+    unsplittable_bodies_are_refused(&stack)?;
+    // Bytes that are no UTF-8, and an event that breaks off, between two good ones.
+    for (id, element) in [
+        (
+            "no-utf8",
+            b"{\"type\":\"track\",\"messageId\":\"no-utf8\",\"event\":\"\xff\xfe\"}".to_vec(),
+        ),
+        (
+            "broken",
+            b"{\"type\":\"track\",\"messageId\":\"broken\",\"event\":}".to_vec(),
+        ),
+    ] {
+        let before = support::track(&format!("before-{id}"), "v-1").to_string();
+        let after = support::track(&format!("after-{id}"), "v-1").to_string();
+        let body = [
+            b"{\"batch\":[",
+            before.as_bytes(),
+            b",",
+            &element,
+            b",",
+            after.as_bytes(),
+            b"]}",
+        ]
+        .concat();
+        let (code, text) = curl(&stack, &body)?;
+        ensure!(code == 200, "{id}: {code} {text}");
+        records += 3;
+    }
+    support::settle_and_verify(&stack)?;
+    ensure!(support::records_in_kafka(&stack)? == records, "records");
+    let unreadable = support::query(
+        &stack,
+        "SELECT reason, errors[1].path, errors[1].message FROM failed_events WHERE reason = 'decode' AND errors[1].path = '/batch/1'",
+    )?;
+    println!("{unreadable}");
+    ensure!(unreadable.lines().count() == 2, "verdicts: {unreadable}");
+    let neighbours = "SELECT count() FROM events WHERE client_event_id LIKE 'before-%' OR client_event_id LIKE 'after-%'";
+    assert_eq!(support::number(&stack, neighbours)?, records / 3 * 2);
+    for (id, _, reason) in poisons() {
+        verdict(&stack, id, reason)?;
+    }
+    Ok(())
+}
+
+/// A body that cannot be split into events is refused whole, with an error that says where and what to do.
+fn unsplittable_bodies_are_refused(stack: &Stack) -> Result<()> {
     for (what, body, status) in [
         ("truncated", br#"{"batch":[{"type":"tr"#.to_vec(), 400),
         ("no batch", b"[1]".to_vec(), 400),
@@ -83,7 +129,7 @@ fn poison_by_http_has_a_status_and_a_verdict_and_harms_no_neighbour() -> Result<
             413,
         ),
     ] {
-        let (code, text) = curl(&stack, &body)?;
+        let (code, text) = curl(stack, &body)?;
         println!("{what}: {code} {text}");
         ensure!(code == status, "{what}: {code} {text}");
         let error: Value = serde_json::from_str(&text).with_context(|| text.clone())?;
@@ -91,13 +137,6 @@ fn poison_by_http_has_a_status_and_a_verdict_and_harms_no_neighbour() -> Result<
             error["code"].is_string() && error["message"].is_string() && error["hint"].is_string(),
             "{what}: {text}"
         );
-    }
-    support::settle_and_verify(&stack)?;
-    ensure!(support::records_in_kafka(&stack)? == records, "records");
-    let neighbours = "SELECT count() FROM events WHERE client_event_id LIKE 'before-%' OR client_event_id LIKE 'after-%'";
-    assert_eq!(support::number(&stack, neighbours)?, records / 3 * 2);
-    for (id, _, reason) in poisons() {
-        verdict(&stack, id, reason)?;
     }
     Ok(())
 }
