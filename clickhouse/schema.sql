@@ -121,7 +121,7 @@ CREATE TABLE imports
     `digest` String COMMENT 'blake3 of the uncompressed content, in hex',
     `file_name` String COMMENT 'Name of the file; - for standard input',
     `events` UInt64 COMMENT 'Events that were sent',
-    `imported_at` DateTime64(3, 'UTC') DEFAULT now64(3) COMMENT 'When the import ended, by the server\'s clock'
+    `imported_at` DateTime64(3, 'UTC') DEFAULT now64(3) COMMENT 'When the import began, by the server\'s clock'
 )
 ENGINE = ReplacingMergeTree(imported_at)
 ORDER BY (source_id, digest)

@@ -6,7 +6,7 @@ CREATE TABLE IF NOT EXISTS imports {on_cluster}
     digest String COMMENT 'blake3 of the uncompressed content, in hex',
     file_name String COMMENT 'Name of the file; - for standard input',
     events UInt64 COMMENT 'Events that were sent',
-    imported_at DateTime64(3, 'UTC') DEFAULT now64(3) COMMENT 'When the import ended, by the server''s clock'
+    imported_at DateTime64(3, 'UTC') DEFAULT now64(3) COMMENT 'When the import began, by the server''s clock'
 )
 ENGINE = {replacing_merge_tree:imported_at}
 ORDER BY (source_id, digest)
