@@ -6,10 +6,16 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+mod bench;
+mod chaos;
 mod demo;
 mod lint;
 mod local;
 mod signals;
+
+// The binary `weir` has the same: references of the benchmarks, which are processes of this one, must not differ in that.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Runs Weir on this machine, for development.
 #[derive(Debug, Parser)]
@@ -34,6 +40,10 @@ enum Command {
     Down(local::down::Down),
     /// Starts the stack, sends realistic traffic through it and prints the numbers
     Demo(demo::Demo),
+    /// Measures a role beside references that do only the unavoidable
+    Bench(bench::Bench),
+    /// Breaks a stack under load by a seed, and proves after every few faults that nothing was lost or doubled
+    Chaos(chaos::Chaos),
     /// Runs formatter, clippy and rustdoc, all with warnings denied
     Lint(lint::Lint),
 }
@@ -44,6 +54,8 @@ fn main() -> ExitCode {
         Command::Status(command) => command.run(),
         Command::Down(command) => command.run(),
         Command::Demo(command) => command.run(),
+        Command::Bench(command) => command.run(),
+        Command::Chaos(command) => command.run(),
         Command::Lint(command) => command.run(),
     };
     match result {

@@ -37,6 +37,8 @@ pub enum Binary {
     Weir,
     /// ClickHouse's HTTP interface over its engine.
     ChdbServer,
+    /// The task runner `cargo dev` itself, for measurements that a debug build would spoil.
+    Dev,
 }
 
 impl Binary {
@@ -44,6 +46,7 @@ impl Binary {
         match self {
             Self::Weir => "weir",
             Self::ChdbServer => "weir-chdb-server",
+            Self::Dev => "weir-dev",
         }
     }
 }
@@ -107,6 +110,14 @@ fn build(wanted: &[Binary], profile: Profile) -> Result<Vec<(Binary, PathBuf)>> 
     }
     if profile == Profile::Release {
         command.arg("--release");
+    }
+    // What cargo tells the program it runs is for that program: the build script of `ring` looks at some of it, and would
+    // compile everything above it again after every change between `cargo dev` and plain cargo.
+    for (name, _) in std::env::vars_os() {
+        let text = name.to_string_lossy();
+        if text.starts_with("CARGO_PKG_") || text.starts_with("CARGO_MANIFEST_") {
+            command.env_remove(&name);
+        }
     }
     let output = process::output(&mut command).with_context(|| {
         format!(

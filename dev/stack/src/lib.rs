@@ -4,15 +4,19 @@
 //! nothing needs a runtime, so it can be called from plain and from asynchronous tests. Whatever is started here is killed when its
 //! value is dropped, and at the latest when this process ends, however it ends.
 //!
-//! It deliberately knows nothing about events and tables: what the roles do with Kafka and ClickHouse is theirs.
+//! The stack itself knows nothing about events and tables: what the roles do with Kafka and ClickHouse is theirs. Only
+//! [`load`], [`faults`] and [`balance`] do, which tests, `cargo dev chaos` and `cargo dev bench` have in common.
 
 pub mod artifacts;
+pub mod balance;
 pub mod binaries;
 pub mod clickhouse;
 mod data;
 pub mod description;
+pub mod faults;
 pub mod http;
 pub mod kafka;
+pub mod load;
 mod options;
 pub mod ports;
 mod process;

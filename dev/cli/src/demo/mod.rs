@@ -18,11 +18,11 @@ use crate::local::up;
 use crate::signals;
 
 mod flaws;
-mod random;
+pub(crate) mod random;
 mod report;
 mod scenery;
 mod send;
-mod traffic;
+pub(crate) mod traffic;
 
 /// Longest time without a new verdict before the demo gives up.
 const STALLED: Duration = Duration::from_secs(60);
