@@ -24,8 +24,13 @@ use properties::Leftover;
 use serde_json::Value;
 use weir_schemas::FieldError;
 
-/// Warnings this stage adds to those of the collector.
+/// Warnings: the collector's, and those this stage adds.
 pub mod warning {
+    /// The collector's: the event had no id and nothing to make one of, so a repeat is another event.
+    pub const NO_EVENT_ID: &str = "no_event_id";
+    /// The collector's: the event named no visitor, and who it is depends on when and from where it was sent.
+    /// A repeat from another network or another day may not be recognised as one.
+    pub const NO_VISITOR_ID: &str = "no_visitor_id";
     /// The client's time was unreadable or unbelievable; `ts_ms` is when the event was received.
     pub const CLOCK: &str = "clock";
     /// Some object had two members of one name; the last one was kept.
