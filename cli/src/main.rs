@@ -10,6 +10,7 @@ mod import;
 mod output;
 mod settings;
 mod stack;
+mod text;
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -33,15 +34,12 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     match start(cli) {
         Ok(outcome) => outcome.into(),
-        Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             let hint = exit::hint(&error).map_or_else(String::new, |hint| format!("\n  {hint}"));
-            // Nothing is left to be told if stderr is closed as well.
-            drop(writeln!(
-                std::io::stderr(),
-                "weir: {}{hint}",
-                exit::describe(&error)
-            ));
+            let told = exit::describe(&error);
+            let told = text::show_lines(told.as_bytes());
+            // Nothing is left to be told if stderr is closed.
+            drop(writeln!(std::io::stderr(), "weir: {told}{hint}"));
             ExitCode::from(exit::code_of(&error))
         }
     }
@@ -93,12 +91,4 @@ impl Command {
             Self::Config(command) => commands::config::run(&settings, &command),
         }
     }
-}
-
-/// `weir stats | head` ends with a closed pipe, which is nobody's fault.
-fn is_closed_pipe(error: &anyhow::Error) -> bool {
-    error.chain().any(|cause| {
-        let io = cause.downcast_ref::<std::io::Error>();
-        io.is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
-    })
 }

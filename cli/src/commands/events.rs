@@ -1,6 +1,5 @@
 //! `weir events`: what the processor lets through and what not, as it happens.
 
-use std::io::Write;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -14,8 +13,9 @@ use weir_processor::{FAILED_TOPIC, VALID_TOPIC};
 
 use crate::cli::Output;
 use crate::exit::{Failure, Outcome};
-use crate::output::Format;
+use crate::output::{self, Format, Reader};
 use crate::settings::Settings;
+use crate::text::show;
 
 /// What to do with events.
 #[derive(Debug, Subcommand)]
@@ -126,9 +126,9 @@ async fn follow(
                 Format::Json => String::from_utf8_lossy(payload).into_owned(),
                 Format::Table => describe(&event, args.failed),
             };
-            let mut out = std::io::stdout().lock();
-            writeln!(out, "{line}")?;
-            out.flush()?;
+            if output::bytes(format!("{line}\n").as_bytes())? == Reader::Gone {
+                return Ok(());
+            }
             shown += 1;
         }
     }
@@ -150,8 +150,13 @@ fn text<'a>(event: &'a Value, field: &str) -> &'a str {
     event[field].as_str().unwrap_or_default()
 }
 
-/// One line: when, source, what, who, where; for a failure what is wrong.
+/// One line, fit for a terminal: when, source, what, who, where; for a failure what is wrong.
 fn describe(event: &Value, failed: bool) -> String {
+    let line = tell(event, failed);
+    show(line.trim_end().as_bytes()).into_owned()
+}
+
+fn tell(event: &Value, failed: bool) -> String {
     let time = if failed { "received_at_ms" } else { "ts_ms" };
     let what = match text(event, "name") {
         "" => text(event, "type"),
@@ -205,7 +210,6 @@ fn describe(event: &Value, failed: bool) -> String {
     if event["is_bot"] == true {
         add("", "(bot)");
     }
-    line.truncate(line.trim_end().len());
     line
 }
 
@@ -258,5 +262,18 @@ mod tests {
             "1970-01-01T00:00:00.000Z  web          track                schema_invalid \
              [/properties/total: is no number] id=e"
         );
+    }
+
+    #[test]
+    fn an_event_cannot_command_the_terminal() {
+        let event = json!({"ts_ms": 0, "source_id": "web", "type": "page", "name": "\u{1b}[2J", "user_id": "a\nb",
+            "page_path": "/ü\u{9b}"});
+        assert_eq!(
+            describe(&event, false),
+            r"1970-01-01T00:00:00.000Z  web          \x1b[2J                 user=a\x0ab /ü\u{9b}"
+        );
+        let failure = json!({"received_at_ms": 0, "source_id": "web", "type": "\r", "reason": "protocol",
+            "errors": [{"path": "/\u{7}", "message": "\u{7f}"}], "event_id": "\u{0}"});
+        assert!(!describe(&failure, true).contains(char::is_control));
     }
 }

@@ -202,13 +202,16 @@ fn print(listed: &Listed, last: HumanDuration) -> Result<()> {
             "" => &record.r#type,
             name => name,
         };
-        rows.add([
-            record.received_at.clone(),
-            record.source.clone(),
-            event.to_owned(),
-            record.reason.clone(),
-            wrong.join("\n"),
-            format!("{}/{}@{}", record.topic, record.partition, record.offset),
+        rows.add_lines([
+            vec![record.received_at.clone()],
+            vec![record.source.clone()],
+            vec![event.to_owned()],
+            vec![record.reason.clone()],
+            wrong,
+            vec![format!(
+                "{}/{}@{}",
+                record.topic, record.partition, record.offset
+            )],
         ]);
     }
     output::table(&rows)?;

@@ -71,7 +71,7 @@ pub(crate) async fn run(settings: &Settings, args: MigrateArgs) -> Result<Outcom
 
 async fn up(db: &Db, migrations: &Migrations, topology: &Topology) -> Result<Outcome> {
     let announce = |migration: &Migration| {
-        // Whoever closed stdout still wants the tables.
+        // A full disk below stdout is no reason to stop halfway.
         drop(output::line(&format!(
             "applying {:04}_{}",
             migration.version, migration.name

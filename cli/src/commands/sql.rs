@@ -1,12 +1,14 @@
 //! `weir sql`: a query as the reader, its answer as ClickHouse formats it.
 
-use std::io::{Read, Write};
+use std::io::{IsTerminal, Read};
 
 use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
 
 use crate::exit::{Failure, Outcome};
+use crate::output::{self, Reader};
 use crate::settings::Settings;
+use crate::text::show_lines;
 
 /// Flags of `weir sql`.
 #[derive(Debug, Args)]
@@ -27,7 +29,7 @@ pub(crate) struct SqlArgs {
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum SqlFormat {
-    /// A table for people; at most 10,000 rows
+    /// A table for people, at most 10,000 rows; control characters are escaped
     Table,
     /// One JSON document with column types and rows
     Json,
@@ -45,6 +47,12 @@ impl SqlFormat {
             Self::Jsonl => "JSONEachRow",
             Self::Csv => "CSVWithNames",
         }
+    }
+
+    /// Says whether a person reads the answer: a table, or on a terminal whatever else the query asks
+    /// for. Other answers have to stay exact.
+    fn is_for_people(self, sql: &str) -> bool {
+        matches!(self, Self::Table) && (!names_format(sql) || std::io::stdout().is_terminal())
     }
 }
 
@@ -74,10 +82,86 @@ pub(crate) async fn run(settings: &Settings, args: SqlArgs) -> Result<Outcome> {
     let mut answer = query
         .fetch_bytes(args.output.name())
         .map_err(weir_clickhouse::Error::from)?;
-    let mut out = std::io::stdout().lock();
+    let mut lines = args.output.is_for_people(&sql).then(Lines::default);
     while let Some(chunk) = answer.next().await.map_err(weir_clickhouse::Error::from)? {
-        out.write_all(&chunk)?;
+        let reader = match &mut lines {
+            Some(lines) => output::bytes(lines.take(&chunk).as_bytes())?,
+            None => output::bytes(&chunk)?,
+        };
+        if reader == Reader::Gone {
+            return Ok(Outcome::Fine);
+        }
     }
-    out.flush()?;
+    if let Some(lines) = lines {
+        output::bytes(show_lines(&lines.unfinished).as_bytes())?;
+    }
     Ok(Outcome::Fine)
+}
+
+/// Says whether a query names the format of its answer, or at least seems to.
+fn names_format(sql: &str) -> bool {
+    let in_name = |c: char| c.is_alphanumeric() || c == '_';
+    let words = sql.split_whitespace();
+    words.clone().zip(words.skip(1)).any(|(word, next)| {
+        let last = word.rsplit(|c| !in_name(c)).next().unwrap_or_default();
+        last.eq_ignore_ascii_case("format") && next.starts_with(in_name)
+    })
+}
+
+/// Cuts an answer, which may be torn anywhere, at the ends of its lines and makes them harmless.
+#[derive(Default)]
+struct Lines {
+    unfinished: Vec<u8>,
+}
+
+impl Lines {
+    fn take(&mut self, chunk: &[u8]) -> String {
+        let Some(end) = chunk.iter().rposition(|byte| *byte == b'\n') else {
+            self.unfinished.extend_from_slice(chunk);
+            return String::new();
+        };
+        let (finished, unfinished) = chunk.split_at(end + 1);
+        self.unfinished.extend_from_slice(finished);
+        let shown = show_lines(&self.unfinished).into_owned();
+        self.unfinished = unfinished.to_vec();
+        shown
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_format_in_the_query_is_seen() {
+        for sql in [
+            "SELECT 1 FORMAT CSV",
+            "select count()format\nParquet settings a = 1",
+        ] {
+            assert!(names_format(sql), "{sql}");
+        }
+        for sql in [
+            "SELECT 1",
+            "SELECT formatDateTime(now(), '%F') AS x",
+            "SELECT format('{}', 1)",
+            "SELECT my_format FROM t",
+        ] {
+            assert!(!names_format(sql), "{sql}");
+        }
+    }
+
+    #[test]
+    fn lines_are_harmless_wherever_they_are_torn() {
+        let text = "│ \u{9b}2Jü\t│\n│ \x1b]0;x\x07 │\nend";
+        let shown = "│ \\u{9b}2Jü\t│\n│ \\x1b]0;x\\x07 │\n";
+        for size in 1..text.len() {
+            let mut lines = Lines::default();
+            let pieces = text.as_bytes().chunks(size);
+            assert_eq!(
+                pieces.map(|piece| lines.take(piece)).collect::<String>(),
+                shown
+            );
+            assert_eq!(lines.unfinished, b"end");
+        }
+    }
 }

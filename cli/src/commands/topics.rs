@@ -315,19 +315,19 @@ fn print(applied: &[Applied]) -> Result<()> {
         "notes",
     ]);
     for topic in applied {
-        rows.add([
-            topic.topic.clone(),
-            topic.partitions.to_string(),
-            topic.replication.to_string(),
-            topic
-                .stream
-                .map_or_else(String::new, |stream| stream.to_string()),
-            match topic.action {
-                Action::Created => "created".to_owned(),
-                Action::Unchanged => "unchanged".to_owned(),
-                Action::NewStream => "NEW STREAM".to_owned(),
-            },
-            topic.notes.join("\n"),
+        let stream = topic.stream.map(|stream| stream.to_string());
+        let action = match topic.action {
+            Action::Created => "created",
+            Action::Unchanged => "unchanged",
+            Action::NewStream => "NEW STREAM",
+        };
+        rows.add_lines([
+            vec![topic.topic.clone()],
+            vec![topic.partitions.to_string()],
+            vec![topic.replication.to_string()],
+            vec![stream.unwrap_or_default()],
+            vec![action.to_owned()],
+            topic.notes.clone(),
         ]);
     }
     output::table(&rows)?;

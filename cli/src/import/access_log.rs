@@ -2,9 +2,9 @@
 //!
 //! Pure: bytes in, fields or a reason out. It does not know what a page is.
 
-use std::borrow::Cow;
-
 use time::{Date, Month, OffsetDateTime, PrimitiveDateTime, Time, UtcOffset};
+
+use crate::text::show;
 
 /// The fields of a line that are kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -294,30 +294,6 @@ fn unescape(escaped: &[u8]) -> Option<Vec<u8>> {
         }
     }
     Some(plain)
-}
-
-/// Returns bytes as printable text, the others as `\xHH`.
-pub(crate) fn show(bytes: &[u8]) -> Cow<'_, str> {
-    let printable = |text: &str| !text.chars().any(|c| c.is_ascii_control());
-    match std::str::from_utf8(bytes) {
-        Ok(text) if printable(text) => Cow::Borrowed(text),
-        _ => {
-            let mut shown = String::with_capacity(bytes.len() + 16);
-            for chunk in bytes.utf8_chunks() {
-                for c in chunk.valid().chars() {
-                    if c.is_ascii_control() {
-                        shown.push_str(&format!("\\x{:02x}", u32::from(c)));
-                    } else {
-                        shown.push(c);
-                    }
-                }
-                for byte in chunk.invalid() {
-                    shown.push_str(&format!("\\x{byte:02x}"));
-                }
-            }
-            Cow::Owned(shown)
-        }
-    }
 }
 
 #[cfg(test)]

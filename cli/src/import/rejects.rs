@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
-use super::access_log::show;
+use crate::text::show;
 
 /// Writes rejected lines and counts them.
 #[derive(Debug)]
