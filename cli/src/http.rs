@@ -28,8 +28,8 @@ pub(crate) struct Http {
 pub(crate) struct Answer {
     /// Its status.
     pub(crate) status: StatusCode,
-    /// How long the server asks to wait, if it says so in seconds.
-    pub(crate) retry_after: Option<Duration>,
+    /// Its headers.
+    pub(crate) headers: HeaderMap,
     /// Its body.
     pub(crate) body: Bytes,
 }
@@ -87,7 +87,7 @@ impl Http {
             let body = Limited::new(body, MAX_ANSWER_BYTES).collect().await;
             Ok(Answer {
                 status: head.status,
-                retry_after: retry_after(&head.headers),
+                headers: head.headers,
                 body: body.map_err(|error| broken(&*error))?.to_bytes(),
             })
         };
@@ -106,13 +106,10 @@ fn broken(error: &(dyn std::error::Error + 'static)) -> HttpError {
     HttpError::Connection(cause.to_string())
 }
 
-fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    let seconds = headers
-        .get(RETRY_AFTER)?
-        .to_str()
-        .ok()?
-        .trim()
-        .parse()
-        .ok()?;
-    Some(Duration::from_secs(seconds))
+impl Answer {
+    /// Returns how long the server asks to wait, if it says so in seconds.
+    pub(crate) fn retry_after(&self) -> Option<Duration> {
+        let seconds = self.headers.get(RETRY_AFTER)?.to_str().ok()?;
+        Some(Duration::from_secs(seconds.trim().parse().ok()?))
+    }
 }

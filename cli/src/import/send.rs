@@ -66,6 +66,12 @@ pub(crate) enum SendError {
         /// What it said, hint included.
         message: String,
     },
+    /// The key is good, and not good for an import.
+    #[error(
+        "the write key is of class `{0}`, and an import needs one of class `server`: others may set neither \
+         address nor old times"
+    )]
+    KeyClass(String),
     /// The collector could not take it for too long.
     #[error("the collector did not take a batch for {}: {last}", HumanDuration(*tried))]
     Unavailable {
@@ -103,19 +109,27 @@ impl Sender {
         }
     }
 
-    /// Sends a batch without events, which shows whether the collector is there and knows the key.
+    /// Sends a batch without events, which shows whether the collector is there, knows the key, and
+    /// lets it set what an import sets. A collector that does not tell the key's class is believed.
     ///
     /// # Errors
     /// As [`Sender::send_all`].
     pub(crate) async fn probe(&self) -> Result<(), SendError> {
+        const KEY_CLASS: HeaderName = HeaderName::from_static("x-weir-key-class");
         let answer = self.post(&[], &mut 0).await?;
-        if answer.status.is_success() {
-            return Ok(());
+        if !answer.status.is_success() {
+            return Err(SendError::Refused {
+                status: answer.status,
+                message: explain(&answer),
+            });
         }
-        Err(SendError::Refused {
-            status: answer.status,
-            message: explain(&answer),
-        })
+        match answer.headers.get(KEY_CLASS) {
+            Some(class) if class != "server" => {
+                let class = String::from_utf8_lossy(class.as_bytes());
+                Err(SendError::KeyClass(class.into_owned()))
+            }
+            Some(_) | None => Ok(()),
+        }
     }
 
     /// Sends every batch that comes out of `batches`, `parallel` at a time, and reports each to
@@ -183,7 +197,7 @@ impl Sender {
                 Ok(answer) if !is_temporary(answer.status) => return Ok(answer),
                 Ok(answer) => {
                     let last = format!("status {}: {}", answer.status, explain(&answer));
-                    (last, answer.retry_after.unwrap_or_default())
+                    (last, answer.retry_after().unwrap_or_default())
                 }
                 Err(error) => (error.to_string(), Duration::ZERO),
             };

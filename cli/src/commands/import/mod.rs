@@ -60,16 +60,17 @@ pub(crate) struct AccessLogArgs {
     /// Address of the collector, with http:// or https:// before its host [default: the local stack's]
     #[arg(long, value_name = "URL", env = "WEIR_IMPORT_URL")]
     url: Option<String>,
-    /// Write key of class `server`: keys of other classes may set neither address nor old times
-    /// [default: the local stack's key of --source]
+    /// Write key of class `server`: keys of other classes may set neither address nor old times; needs
+    /// --source [default: the local stack's key of --source]
     #[arg(
         long,
         value_name = "KEY",
         env = "WEIR_IMPORT_KEY",
-        hide_env_values = true
+        hide_env_values = true,
+        requires = "source"
     )]
     key: Option<String>,
-    /// Id of the source the key belongs to; imports are remembered by it
+    /// Id of the source that --key belongs to; imports are remembered by it
     #[arg(long, value_name = "ID", default_value = DEFAULT_SOURCE, env = "WEIR_IMPORT_SOURCE")]
     source: String,
     /// Host of the site, such as example.com, with http:// before it if it has no TLS; gives pages a URL
@@ -208,12 +209,13 @@ async fn import(
     (rejects, imported)
 }
 
-/// Makes a refusal of the collector the caller's to mend, and puts `context` before other errors.
+/// Makes a refusal of the collector or of the key the caller's to mend, and puts `context` before other errors.
 fn explain(error: anyhow::Error, context: &str) -> anyhow::Error {
     match error.downcast_ref() {
         Some(SendError::Refused { status, .. }) if status.is_client_error() => {
             Failure::Usage(error.to_string()).into()
         }
+        Some(SendError::KeyClass(_)) => Failure::Usage(error.to_string()).into(),
         _ => error.context(context.to_owned()),
     }
 }
@@ -257,7 +259,7 @@ fn plan(settings: &Settings, args: &AccessLogArgs) -> Result<Plan> {
     });
     let Some(key) = key else {
         bail!(Failure::Usage(format!(
-            "no write key for source {}: give --key, a key of class `server`",
+            "no write key for source {}: give its key of class `server` as --key",
             args.source
         )));
     };

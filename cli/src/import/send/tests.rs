@@ -205,3 +205,22 @@ async fn a_refused_key_ends_it_at_once() {
     let sender = Sender::new(collector.uri.clone(), key, LONG);
     assert_eq!(sender.probe().await.unwrap_err().to_string(), expected);
 }
+
+#[tokio::test]
+async fn a_key_that_is_not_of_a_server_is_refused_before_anything_is_sent() {
+    let probe = async |header| {
+        let collector = collector(vec![], Reaction::Answer("200 OK", header, "{}")).await;
+        let key = HeaderValue::from_static("secret");
+        Sender::new(collector.uri, key, LONG).probe().await
+    };
+    probe("x-weir-key-class: server").await.unwrap();
+    probe("x-a: b").await.unwrap();
+    for class in ["browser", "mobile", ""] {
+        let header = format!("x-weir-key-class: {class}").leak();
+        let refused = probe(header).await.unwrap_err();
+        assert!(
+            matches!(&refused, SendError::KeyClass(told) if told == class),
+            "{refused}"
+        );
+    }
+}
