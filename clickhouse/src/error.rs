@@ -32,7 +32,7 @@ pub enum Error {
     Server {
         /// ClickHouse's numeric exception code.
         code: u32,
-        /// Text of the exception.
+        /// Text of the exception, without the code.
         message: String,
     },
     /// An answer without an exception code, such as a proxy's.
@@ -112,12 +112,30 @@ impl Error {
 
     /// Builds the error of an HTTP answer from its status, the header `X-ClickHouse-Exception-Code` and the body.
     pub(crate) fn from_answer(status: u16, code: Option<u32>, body: &str) -> Self {
-        let message = shorten(body.trim());
         match code.or_else(|| code_in_text(body)) {
-            Some(code) => Self::Server { code, message },
-            None => Self::Status { status, message },
+            Some(code) => Self::server(code, body),
+            None => Self::Status {
+                status,
+                message: shorten(body.trim()),
+            },
         }
     }
+
+    fn server(code: u32, text: &str) -> Self {
+        Self::Server {
+            code,
+            message: shorten(without_code(code, text.trim())),
+        }
+    }
+}
+
+/// Takes off an exception's text what the error says itself; ClickHouse may say it twice.
+fn without_code(code: u32, mut text: &str) -> &str {
+    let repeated = format!("Code: {code}. DB::Exception: ");
+    while let Some(rest) = text.strip_prefix(&repeated) {
+        text = rest;
+    }
+    text
 }
 
 /// Returns the view that an exception was raised in, read off the end of its text, where no row is quoted.
@@ -133,10 +151,7 @@ impl From<clickhouse::error::Error> for Error {
         use clickhouse::error::Error as Client;
         match error {
             Client::BadResponse(text) => match (code_in_text(&text), status_in_text(&text)) {
-                (Some(code), _) => Self::Server {
-                    code,
-                    message: shorten(text.trim()),
-                },
+                (Some(code), _) => Self::server(code, &text),
                 (None, Some(status)) => Self::Status {
                     status,
                     message: shorten(&text),

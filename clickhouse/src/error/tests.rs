@@ -120,6 +120,22 @@ fn the_code_is_taken_from_the_header_or_else_the_text() {
 }
 
 #[test]
+fn the_code_is_told_once() {
+    let body = "Code: 60. DB::Exception: Table weir.x does not exist. (UNKNOWN_TABLE)";
+    let told = "clickhouse refused with code 60: Table weir.x does not exist. (UNKNOWN_TABLE)";
+    let twice = format!("Code: 60. DB::Exception: {body}");
+    for text in [body, &twice] {
+        assert_eq!(Error::from_answer(404, Some(60), text).to_string(), told);
+        let reported = clickhouse::error::Error::BadResponse(text.to_owned());
+        assert_eq!(Error::from(reported).to_string(), told);
+    }
+    assert_eq!(
+        Error::from_answer(500, Some(60), "Code: 16. DB::Exception: x").to_string(),
+        "clickhouse refused with code 60: Code: 16. DB::Exception: x"
+    );
+}
+
+#[test]
 fn what_the_client_crate_reports_is_judged_alike() {
     let of = |text: &str| Error::from(clickhouse::error::Error::BadResponse(text.to_owned()));
     assert_eq!(of("Code: 241. DB::Exception: Memory").class(), Class::Retry);
