@@ -45,10 +45,25 @@ fn truncate(address: IpAddr) -> IpAddr {
     }
 }
 
-/// Reads one address as it stands in headers and events: plain, with a port, in brackets, quoted.
+/// Reads one address as it stands in headers and events: plain, with a port, in brackets, quoted, with the zone
+/// of an interface (`%eth0`) or the length of a prefix (`/64`), both of which are left out.
 /// An IPv6 address that stands for an IPv4 one is read as the latter.
 pub(crate) fn parse(text: &str) -> Option<IpAddr> {
     let text = text.trim().trim_matches('"');
+    let text = match text.rsplit_once('/') {
+        Some((address, length)) if length.parse::<u8>().is_ok() => address,
+        Some(_) | None => text,
+    };
+    match text.split_once('%') {
+        None => parse_plain(text),
+        Some((address, zone)) => {
+            let behind = zone.find(']').map_or("", |end| &zone[end..]);
+            parse_plain(&format!("{address}{behind}"))
+        }
+    }
+}
+
+fn parse_plain(text: &str) -> Option<IpAddr> {
     let address = text
         .parse::<IpAddr>()
         .or_else(|_| text.parse::<SocketAddr>().map(|socket| socket.ip()))
@@ -153,6 +168,7 @@ mod tests {
             "203.0.113.7:443",
             "::ffff:203.0.113.7",
             "\"203.0.113.7\"",
+            "203.0.113.7/32",
         ] {
             assert_eq!(parse(text), Some(ip("203.0.113.7")), "{text}");
         }
@@ -161,10 +177,23 @@ mod tests {
             "[2001:db8::1]",
             "[2001:db8::1]:443",
             "\"[2001:db8::1]:443\"",
+            "2001:db8::1%eth0",
+            "2001:db8::1%eth0/64",
+            "[2001:db8::1%1]:443",
+            "[2001:db8::1%eth0]",
         ] {
             assert_eq!(parse(text), Some(ip("2001:db8::1")), "{text}");
         }
-        for text in ["", "unknown", "_hidden", "203.0.113", "example.com:80"] {
+        for text in [
+            "",
+            "unknown",
+            "_hidden",
+            "203.0.113",
+            "example.com:80",
+            "203.0.113.7/x",
+            "%",
+            "/",
+        ] {
             assert_eq!(parse(text), None, "{text}");
         }
     }
