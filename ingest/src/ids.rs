@@ -7,8 +7,9 @@ use weir_event::EventType;
 
 use crate::item;
 
-/// Most bytes of an id that stands in a record's header or key as it was sent; real ones are shorter.
-pub(crate) const ID_MAX_BYTES: usize = 512;
+/// Most bytes of an id that stands in a record's header or key as it was sent; real ones are shorter. The schema
+/// of events takes ids of as many characters.
+pub(crate) const ID_MAX_BYTES: usize = 256;
 
 /// Members that differ between two tries of the same event.
 const RETRY_MEMBERS: [&str; 4] = ["sentAt", "_metadata", "retryCount", "receivedAt"];

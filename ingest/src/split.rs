@@ -1,6 +1,7 @@
 //! Splits a request's body into events, and tells a body that cannot be split where it is broken.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 use std::ops::Range;
 
 use weir_event::EventType;
@@ -214,7 +215,8 @@ fn fill(own: &str, other: &str) -> Option<String> {
     if !own.starts_with('{') {
         return None;
     }
-    let names: Vec<_> = item::members(own).map(|(name, _)| name).collect();
+    // A set: both objects may have very many members.
+    let names: HashSet<_> = item::members(own).map(|(name, _)| name).collect();
     let missing: Vec<&str> = item::ranges(other)
         .filter(|(name, _)| {
             json::string(&other[name.clone()]).is_some_and(|name| !names.contains(&name))

@@ -10,7 +10,9 @@ use std::net::IpAddr;
 use serde_json::value::RawValue;
 use uuid::Uuid;
 use weir_event::envelope::REJECTED_PAYLOAD_MAX_BYTES;
-use weir_event::{Body, Envelope, EnvelopeError, EventType, KeyClass, RejectCode, Rejected, time};
+use weir_event::{
+    Body, Envelope, EnvelopeError, EventType, KeyClass, RejectCode, Rejected, time, warning,
+};
 
 use crate::address;
 use crate::ids;
@@ -21,8 +23,12 @@ use crate::sources::Source;
 use crate::split::{self, Route};
 use crate::visitor::{self, VisitorSecret};
 
+mod fault;
+
 #[cfg(test)]
 mod tests;
+
+use fault::Fault;
 
 /// Most bytes of a user agent that are kept; real ones are shorter.
 const AGENT_MAX_BYTES: usize = 1024;
@@ -84,14 +90,6 @@ pub(crate) struct Stamped {
     pub(crate) rejected: Option<RejectCode>,
 }
 
-/// A rejection in the making.
-struct Fault<'a> {
-    code: RejectCode,
-    /// Appended to the event's own pointer.
-    path: &'a str,
-    message: String,
-}
-
 /// Whose event it is.
 struct Visit<'a> {
     agent: Cow<'a, str>,
@@ -113,6 +111,10 @@ impl Stamper<'_> {
             Ok(item) => item,
             Err(flaw) => return self.reject_flaw(event, place, flaw),
         };
+        // Before it inherits: what is too large by itself is not worth the work.
+        if let Some(fault) = self.size_fault(item.raw.get()) {
+            return self.reject_item(&item, place, &fault);
+        }
         match split::inherit(item.raw.get(), self.inherited) {
             None => self.stamp_item(&item, place),
             Some(text) => match Item::read(text.as_bytes()) {
@@ -124,45 +126,27 @@ impl Stamper<'_> {
 
     fn stamp_item(&self, item: &Item<'_>, place: Place) -> Result<Stamped, EnvelopeError> {
         let (event, fields) = (item.raw.get(), &item.fields);
-        let visit = self.visit(fields);
-        if event.len() > self.max_event_bytes {
-            let fault = Fault {
-                code: RejectCode::TooLarge,
-                path: "",
-                message: format!(
-                    "the event has {} bytes, the limit is {}",
-                    event.len(),
-                    self.max_event_bytes
-                ),
-            };
-            return self.reject(event.as_bytes(), place, &fault, fields, &visit);
+        if let Some(fault) = self.size_fault(event) {
+            return self.reject_item(item, place, &fault);
         }
         let kind = match self.route {
             Route::One(kind) => kind,
             Route::Batch => match fields.kind.as_deref().and_then(EventType::from_name) {
                 Some(kind) => kind,
                 None => {
-                    let fault = unknown_type(fields.kind.as_deref());
-                    return self.reject(event.as_bytes(), place, &fault, fields, &visit);
+                    let fault = Fault::unknown_type(fields.kind.as_deref());
+                    return self.reject_item(item, place, &fault);
                 }
             },
         };
+        let visit = self.visit(fields);
         let reduced = privacy::reduce(event, self.source.address);
         let call: &RawValue = match &reduced {
             Some(text) => serde_json::from_str(text)?,
             None => item.raw,
         };
-        let mut warnings = Vec::new();
-        let id = if let Some(id) = &fields.message_id {
-            ids::bounded(id)
-        } else if fields.tells_events_apart() {
-            Cow::Owned(
-                ids::derived_id(&self.source.id, &visit.identity, kind, call.get()).to_string(),
-            )
-        } else {
-            warnings.push(Cow::Borrowed("no_event_id"));
-            Cow::Owned((self.fresh_id)().to_string())
-        };
+        let (id, warning) = self.id(fields, &visit, kind, call.get());
+        let warnings = warning.into_iter().map(Cow::Borrowed).collect();
         let record = self.record(
             Header {
                 id,
@@ -178,6 +162,49 @@ impl Stamper<'_> {
             record,
             rejected: None,
         })
+    }
+
+    /// Returns the event's id, and what is doubtful about knowing a repeat by it.
+    fn id<'f>(
+        &self,
+        fields: &'f Fields<'_>,
+        visit: &Visit<'_>,
+        kind: EventType,
+        call: &str,
+    ) -> (Cow<'f, str>, Option<&'static str>) {
+        let id = if let Some(id) = &fields.message_id {
+            ids::bounded(id)
+        } else if fields.tells_events_apart() {
+            let id = ids::derived_id(&self.source.id, &visit.identity, kind, call);
+            Cow::Owned(id.to_string())
+        } else {
+            let fresh = (self.fresh_id)().to_string();
+            return (Cow::Owned(fresh), Some(warning::NO_EVENT_ID));
+        };
+        // A server says itself whose address it had; with a time of its own every try makes the same visitor.
+        let settled = self.class == KeyClass::Server && client_time_ms(fields).is_some();
+        let doubtful = visit.visitor.is_some() && !settled;
+        (id, doubtful.then_some(warning::NO_VISITOR_ID))
+    }
+
+    /// Returns what is wrong with an event, or with what it inherits, for its size.
+    fn size_fault(&self, event: &str) -> Option<Fault> {
+        let inherited = self.inherited.iter().map(|(_, object)| object.len()).sum();
+        Fault::of_size(event.len(), inherited, self.max_event_bytes)
+    }
+
+    /// Rejects an event that is JSON: its addresses are taken out as they are of any other event.
+    fn reject_item(
+        &self,
+        item: &Item<'_>,
+        place: Place,
+        fault: &Fault,
+    ) -> Result<Stamped, EnvelopeError> {
+        let visit = self.visit(&item.fields);
+        let event = item.raw.get();
+        let reduced = privacy::reduce(event, self.source.address);
+        let event = reduced.as_deref().unwrap_or(event);
+        self.reject(event.as_bytes(), place, fault, &item.fields, &visit)
     }
 
     fn reject_flaw(
@@ -207,7 +234,7 @@ impl Stamper<'_> {
         &self,
         event: &[u8],
         place: Place,
-        fault: &Fault<'_>,
+        fault: &Fault,
         fields: &Fields<'_>,
         visit: &Visit<'_>,
     ) -> Result<Stamped, EnvelopeError> {
@@ -326,19 +353,6 @@ struct Header<'a> {
     kind: &'a str,
     sent_at: Option<&'a str>,
     warnings: Vec<Cow<'a, str>>,
-}
-
-fn unknown_type(kind: Option<&str>) -> Fault<'static> {
-    let known = "track, identify, page, screen, group or alias";
-    let message = match kind {
-        Some(kind) => format!("type {:?} is none of {known}", cut(kind, 64)),
-        None => format!("there is no type, a text: {known}"),
-    };
-    Fault {
-        code: RejectCode::UnknownType,
-        path: "/type",
-        message,
-    }
 }
 
 /// Turns a record that Kafka finds too large into the rejection of its event; `None` if it is one already.

@@ -134,6 +134,22 @@ fn events_inherit_what_the_batch_says_once() {
 }
 
 #[test]
+fn inheriting_takes_time_by_the_bytes_not_by_their_square() {
+    let members = |letter: char| {
+        let members: Vec<_> = (0..50_000).map(|n| format!("\"{letter}{n}\":1")).collect();
+        format!("{{{}}}", members.join(","))
+    };
+    let event = format!("{{\"context\":{}}}", members('a'));
+    let started = std::time::Instant::now();
+    assert!(inherit(&event, &[("context", &members('b'))]).is_some());
+    assert!(
+        started.elapsed() < std::time::Duration::from_secs(10),
+        "{:?}",
+        started.elapsed()
+    );
+}
+
+#[test]
 fn inheritance_does_not_multiply_a_body_beyond_the_limit() {
     let body = format!(
         "{{\"batch\":[1,2,3],\"context\":{{\"a\":\"{}\"}}}}",

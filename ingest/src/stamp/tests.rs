@@ -15,6 +15,7 @@ struct Request {
     client: &'static str,
     agent: &'static str,
     route: Route,
+    inherited: Vec<(&'static str, &'static str)>,
 }
 
 impl Default for Request {
@@ -32,6 +33,7 @@ impl Default for Request {
             client: "203.0.113.77",
             agent: "Agent/1",
             route: Route::One(EventType::Track),
+            inherited: Vec::new(),
         }
     }
 }
@@ -52,7 +54,7 @@ impl Request {
             agent: self.agent,
             route: self.route,
             sent_at: Some("2026-01-02T03:04:05Z"),
-            inherited: &[],
+            inherited: &self.inherited,
             max_event_bytes: 32 << 10,
             fresh_id: || Uuid::from_u128(1),
         }
@@ -148,10 +150,36 @@ fn an_id_is_the_clients_else_derived_else_fresh_with_a_warning() {
             .get_version_num(),
         8
     );
-    assert_eq!(envelope(&derived).warnings, Vec::<&str>::new());
+    assert_eq!(envelope(&derived).warnings, ["no_visitor_id"]);
     let fresh = request.stamp(r#"{"event":"x","messageId":""}"#);
     assert_eq!(id_text(&fresh), Uuid::from_u128(1).to_string());
     assert_eq!(envelope(&fresh).warnings, ["no_event_id"]);
+}
+
+#[test]
+fn an_event_whose_visitor_depends_on_the_request_says_so() {
+    let warnings = |class, event| {
+        let request = Request {
+            class,
+            ..Request::default()
+        };
+        let stamped = request.stamp(event);
+        envelope(&stamped).warnings.join(" ")
+    };
+    let plain = r#"{"messageId":"m"}"#;
+    let timed = r#"{"messageId":"m","timestamp":"2015-05-17T10:05:03Z"}"#;
+    for class in [KeyClass::Browser, KeyClass::Mobile] {
+        assert_eq!(warnings(class, plain), "no_visitor_id");
+        assert_eq!(warnings(class, timed), "no_visitor_id");
+        assert_eq!(warnings(class, r#"{"messageId":"m","userId":"u"}"#), "");
+        assert_eq!(
+            warnings(class, r#"{"messageId":"m","anonymousId":"a"}"#),
+            ""
+        );
+    }
+    assert_eq!(warnings(KeyClass::Server, plain), "no_visitor_id");
+    // A server says itself when it was and whose address it had: every try says the same.
+    assert_eq!(warnings(KeyClass::Server, timed), "");
 }
 
 #[test]
@@ -271,10 +299,25 @@ fn whole_addresses_reach_the_record_only_if_the_source_says_so() {
 }
 
 #[test]
+fn rejected_events_lose_their_addresses_as_others_do() {
+    let mut request = Request::batch(KeyClass::Browser);
+    let event = r#"{"ip":["203.0.113.7","x"],"context":{"ip":"at[203.0.113.7"},"x":"1.2.3.4"}"#;
+    assert_eq!(
+        rejection(&request.stamp(event)).payload,
+        r#"{"ip":["203.0.113.0"],"context":{},"x":"1.2.3.0"}"#
+    );
+    request.source.address = AddressPolicy::Keep;
+    assert_eq!(rejection(&request.stamp(event)).payload, event);
+}
+
+#[test]
 fn the_write_key_is_taken_out() {
     let stamped = Request::default().stamp(r#"{"messageId":"m","writeKey":"the-write-key"}"#);
     assert_eq!(call(&stamped), r#"{"messageId":"m"}"#);
-    let rejected = Request::batch(KeyClass::Browser).stamp(r#"{"writeKey":"the-write-key",}"#);
+    let request = Request::batch(KeyClass::Browser);
+    let rejected = request.stamp(r#"{"a":1,"writeKey":"the-write-key"}"#);
+    assert_eq!(rejection(&rejected).payload, r#"{"a":1}"#);
+    let rejected = request.stamp(r#"{"writeKey":"the-write-key",}"#);
     assert_eq!(
         rejection(&rejected).payload,
         r#"{"writeKey":"[write key]",}"#
@@ -381,6 +424,54 @@ fn an_event_of_exactly_the_limit_is_taken() {
 }
 
 #[test]
+fn events_are_measured_before_and_after_they_inherit() {
+    let text = |bytes: usize| -> &'static str {
+        Box::leak(format!(r#"{{"b":"{}"}}"#, "x".repeat(bytes)).into_boxed_str())
+    };
+    let reject = |event: String, inherited: &'static str| {
+        let request = Request {
+            inherited: vec![("context", inherited)],
+            ..Request::batch(KeyClass::Browser)
+        };
+        let stamped = request.stamp(event);
+        assert_eq!(stamped.rejected, Some(RejectCode::TooLarge));
+        let rejection = rejection(&stamped);
+        (
+            rejection.message.into_owned(),
+            rejection.payload.contains("\"b\""),
+        )
+    };
+    let event = |bytes: usize| {
+        format!(
+            r#"{{"type":"track","messageId":"m","x":"{}"}}"#,
+            "x".repeat(bytes)
+        )
+    };
+    let large = event(40_000);
+    assert_eq!(
+        reject(large.clone(), text(100)),
+        (
+            format!("the event has {} bytes, the limit is 32768", large.len()),
+            false
+        )
+    );
+    assert_eq!(
+        reject(event(0), text(40_000)),
+        (
+            "what the batch says for all of its events has 40008 bytes, the limit of one event is 32768"
+                .to_owned(),
+            false
+        )
+    );
+    let both = event(20_000).len() + text(20_000).len() + r#","context":"#.len();
+    let (message, _) = reject(event(20_000), text(20_000));
+    assert_eq!(
+        message,
+        format!("the event has {both} bytes, the limit is 32768")
+    );
+}
+
+#[test]
 fn an_event_of_any_depth_reaches_the_processor() {
     let deep = format!(
         r#"{{"messageId":"m","x":{}{}}}"#,
@@ -433,6 +524,17 @@ fn ids_of_any_length_leave_a_small_record() {
         (id_text(&stamped), key(&stamped)),
         (kept.clone(), format!("shop\0{kept}").as_str())
     );
+}
+
+#[test]
+fn ids_that_the_event_schema_takes_are_kept_and_longer_ones_hashed() {
+    let schema: serde_json::Value =
+        serde_json::from_str(include_str!("../../../schemas/common/event/1-0-0.json")).unwrap();
+    let longest = &schema["properties"]["client_event_id"]["maxLength"];
+    assert_eq!(longest.as_u64(), Some(ID_MAX_BYTES as u64));
+    let long = "i".repeat(257);
+    let stamped = Request::default().stamp(format!(r#"{{"messageId":"{long}"}}"#));
+    assert_eq!(id_text(&stamped), blake3::hash(long.as_bytes()).to_string());
 }
 
 #[test]
