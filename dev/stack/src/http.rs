@@ -9,8 +9,10 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
-/// The limit of one connect, read or write.
-const TIMEOUT: Duration = Duration::from_secs(30);
+/// Longest time for a probe to connect, and again to be answered.
+const PROBE: Duration = Duration::from_secs(5);
+/// Longest time for a statement.
+const STATEMENT: Duration = Duration::from_secs(120);
 
 /// An HTTP answer.
 #[derive(Clone, Debug)]
@@ -26,7 +28,7 @@ pub struct Answer {
 /// # Errors
 /// Nobody answers, or not in HTTP. A status other than 200 is not an error.
 pub fn get(url: &str) -> Result<Answer> {
-    request("GET", url, &[], "")
+    request("GET", url, &[], "", PROBE)
 }
 
 /// Posts `body` to `url` with extra headers.
@@ -34,10 +36,16 @@ pub fn get(url: &str) -> Result<Answer> {
 /// # Errors
 /// As [`get`].
 pub fn post(url: &str, headers: &[(&str, &str)], body: &str) -> Result<Answer> {
-    request("POST", url, headers, body)
+    request("POST", url, headers, body, STATEMENT)
 }
 
-fn request(method: &str, url: &str, headers: &[(&str, &str)], body: &str) -> Result<Answer> {
+fn request(
+    method: &str,
+    url: &str,
+    headers: &[(&str, &str)],
+    body: &str,
+    within: Duration,
+) -> Result<Answer> {
     let Some(rest) = url.strip_prefix("http://") else {
         bail!("{url} does not begin with http://, the only scheme the local stack speaks");
     };
@@ -50,11 +58,12 @@ fn request(method: &str, url: &str, headers: &[(&str, &str)], body: &str) -> Res
         head.push_str(&format!("Content-Length: {}\r\n", body.len()));
     }
     head.push_str("Connection: close\r\n\r\n");
-    let answer = exchange(host, &head, body).with_context(|| format!("no answer from {url}"))?;
+    let answer =
+        exchange(host, &head, body, within).with_context(|| format!("no answer from {url}"))?;
     parse(&answer).with_context(|| format!("{url} does not answer in HTTP"))
 }
 
-fn exchange(host: &str, head: &str, body: &str) -> Result<Vec<u8>> {
+fn exchange(host: &str, head: &str, body: &str, within: Duration) -> Result<Vec<u8>> {
     let with_port = if host.contains(':') {
         host.to_owned()
     } else {
@@ -64,9 +73,9 @@ fn exchange(host: &str, head: &str, body: &str) -> Result<Vec<u8>> {
         .to_socket_addrs()?
         .next()
         .with_context(|| format!("{host} has no address"))?;
-    let mut stream = TcpStream::connect_timeout(&address, TIMEOUT)?;
-    stream.set_read_timeout(Some(TIMEOUT))?;
-    stream.set_write_timeout(Some(TIMEOUT))?;
+    let mut stream = TcpStream::connect_timeout(&address, PROBE)?;
+    stream.set_read_timeout(Some(within))?;
+    stream.set_write_timeout(Some(within))?;
     stream.write_all(head.as_bytes())?;
     stream.write_all(body.as_bytes())?;
     let mut answer = Vec::new();

@@ -166,6 +166,8 @@ impl Process {
             return Ok(status);
         }
         self.signal(Signal::SIGTERM)?;
+        // A frozen process would hear of it only when it goes on.
+        self.signal(Signal::SIGCONT)?;
         let what = format!("{} to end after SIGTERM", self.name);
         let waited = wait::until(&what, within, || match self.ended() {
             Ok(Some(status)) => Check::Done(status),

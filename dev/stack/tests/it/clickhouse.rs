@@ -9,6 +9,10 @@ fn start() -> ClickHouse {
 #[test]
 fn tables_survive_a_restart_and_a_kill() {
     let clickhouse = start();
+    if clickhouse.service().is_err() {
+        // A server that WEIR_CLICKHOUSE_URL names is not ours to kill.
+        return;
+    }
     let execute = |statement: &str| clickhouse.execute(statement).unwrap();
     execute("CREATE TABLE kept (id UInt64) ENGINE = MergeTree ORDER BY id");
     execute("INSERT INTO kept FORMAT TSV\n1\n");
