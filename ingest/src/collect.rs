@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::request::Parts;
@@ -10,6 +11,7 @@ use ipnet::IpNet;
 use tokio::sync::Semaphore;
 use uuid::Uuid;
 use weir_common::time::now_ms;
+use weir_event::KeyClass;
 
 use crate::address;
 use crate::auth;
@@ -31,6 +33,13 @@ const EVENTS_PER_TURN: usize = 64;
 /// Smaller records that were refused for size had a neighbour that was too large.
 const SMALL_RECORD_BYTES: usize = 20 << 10;
 
+/// Longest time for the body of a request whose head shows no key: who cannot be told from a stranger holds
+/// memory for as long as a client on an ordinary line needs, and no longer.
+const KEYLESS_BODY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Which share of the memory such requests may hold together.
+const KEYLESS_SHARE: usize = 4;
+
 /// How often records that Kafka finds too large are sent anew.
 const SIZE_ROUNDS: usize = 3;
 
@@ -47,6 +56,8 @@ pub(crate) struct Collector<S> {
     secret: VisitorSecret,
     trusted_proxies: Vec<IpNet>,
     budget: Budget,
+    /// The part of the budget for requests that no key speaks for yet.
+    keyless: Budget,
     slots: Semaphore,
     body: BodyLimits,
     split: SplitLimits,
@@ -92,16 +103,22 @@ impl<S: Sink> Collector<S> {
     ) -> Collector<S> {
         let bytes = |size: u64| usize::try_from(size).unwrap_or(usize::MAX);
         let decoded = bytes(config.max_decoded_bytes.0);
+        let encoded = bytes(config.max_encoded_bytes.0);
+        let buffered = bytes(config.max_buffered_bytes.0);
+        let budget = Budget::new(buffered);
+        // At least one request of the largest size fits.
+        let largest = encoded.saturating_add(decoded).saturating_add(1);
         Collector {
             sink,
             metrics,
             sources,
             secret,
             trusted_proxies: config.trusted_proxies.clone(),
-            budget: Budget::new(bytes(config.max_buffered_bytes.0)),
+            keyless: budget.part(largest.max(buffered / KEYLESS_SHARE)),
+            budget,
             slots: Semaphore::new(config.max_requests),
             body: BodyLimits {
-                encoded: bytes(config.max_encoded_bytes.0),
+                encoded,
                 decoded,
                 timeout: config.read_timeout.0,
             },
@@ -113,7 +130,7 @@ impl<S: Sink> Collector<S> {
         }
     }
 
-    /// Keeps the events of one request.
+    /// Keeps the events of one request; returns the class of its key.
     ///
     /// # Errors
     ///
@@ -123,18 +140,22 @@ impl<S: Sink> Collector<S> {
         head: &Parts,
         body: &mut Body,
         route: Route,
-    ) -> Result<(), Refusal> {
+    ) -> Result<KeyClass, Refusal> {
         payload::check_head(&head.headers, &self.body)?;
         let mut key = auth::key_in_head(&head.headers, &head.uri)?;
+        let (mut limits, mut budget) = (self.body, &self.budget);
         if key.is_some() {
             self.access(key.as_deref())?;
+        } else {
+            limits.timeout = limits.timeout.min(KEYLESS_BODY_TIMEOUT);
+            budget = &self.keyless;
         }
         let declared = payload::declared_length(&head.headers).unwrap_or(0);
-        if self.slots.available_permits() == 0 || !self.budget.has_room(declared) {
+        if self.slots.available_permits() == 0 || !budget.has_room(declared) {
             return Err(Refusal::Overloaded);
         }
-        let mut held = self.budget.reservation();
-        let bytes = payload::read(body, &self.body, &mut held).await?;
+        let mut held = budget.reservation();
+        let bytes = payload::read(body, &limits, &mut held).await?;
         self.metrics.request_size_bytes.observe(bytes.len() as f64);
         // Only now: a slow body must not keep others out.
         let _slot = self.slots.try_acquire().map_err(|_| Refusal::Overloaded)?;
@@ -144,6 +165,7 @@ impl<S: Sink> Collector<S> {
             auth::agree(&mut key, further.to_string())?;
         }
         let access = self.access(key.as_deref())?;
+        held.leave_part();
         let stamper = Stamper {
             source: &access.source,
             class: access.class,
@@ -162,7 +184,7 @@ impl<S: Sink> Collector<S> {
         drop(bytes);
         self.send(records, held, &mut outcomes).await?;
         outcomes.count(access.source.platform, &self.metrics);
-        Ok(())
+        Ok(access.class)
     }
 
     /// Returns the bytes of requests under way.

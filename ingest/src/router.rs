@@ -11,7 +11,9 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::any;
 use tower_http::catch_panic::CatchPanicLayer;
+use tracing::Instrument;
 use uuid::Uuid;
+use weir_event::KeyClass;
 
 use crate::collect::Collector;
 use crate::error::Refusal;
@@ -23,6 +25,9 @@ use crate::split::Route;
 mod tests;
 
 static X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// Tells a program that sends other people's events whether its key may.
+static X_WEIR_KEY_CLASS: HeaderName = HeaderName::from_static("x-weir-key-class");
 
 /// How long browsers may remember a preflight's answer, in seconds.
 const PREFLIGHT_MAX_AGE: HeaderValue = HeaderValue::from_static("900");
@@ -53,7 +58,7 @@ async fn collect<S: Sink>(
     }
     let (head, mut body) = request.into_parts();
     match collector.take(&head, &mut body, route).await {
-        Ok(()) => success(),
+        Ok(class) => success(class),
         Err(refusal) => {
             tracing::debug!(code = refusal.code(), "request refused");
             // A client that asked before sending is told without sending.
@@ -76,9 +81,17 @@ fn route(path: &str) -> Option<Route> {
     Route::from_name(name.strip_suffix('/').unwrap_or(name))
 }
 
-fn success() -> Response {
-    let json = HeaderValue::from_static("application/json");
-    ([(header::CONTENT_TYPE, json)], "{\"success\":true}").into_response()
+fn success(class: KeyClass) -> Response {
+    let class = match class {
+        KeyClass::Browser => "browser",
+        KeyClass::Mobile => "mobile",
+        KeyClass::Server => "server",
+    };
+    let headers = [
+        (header::CONTENT_TYPE, "application/json"),
+        (X_WEIR_KEY_CLASS.clone(), class),
+    ];
+    (headers, "{\"success\":true}").into_response()
 }
 
 #[expect(
@@ -105,7 +118,10 @@ async fn around<S: Sink>(
     let mut response = if is_preflight(request.method(), request.headers()) {
         preflight(request.headers())
     } else {
-        next.run(request).await
+        // At the level of errors, so that no setting leaves them without it.
+        let shown = id.as_ref().and_then(|id| id.to_str().ok());
+        let span = tracing::error_span!("request", id = shown);
+        next.run(request).instrument(span).await
     };
     if let Some(origin) = origin {
         allow_origin(response.headers_mut(), origin);

@@ -255,3 +255,49 @@ async fn an_empty_batch_is_kept_trivially() {
     );
     assert_eq!(service.kept().len(), 0);
 }
+
+/// A body that sends some bytes and then nothing more; tells `waiting` once they were read.
+fn stalling(bytes: usize, waiting: &tokio::sync::mpsc::UnboundedSender<()>) -> Body {
+    let waiting = waiting.clone();
+    let first = futures_util::stream::iter([Ok::<_, std::io::Error>(vec![b' '; bytes])]);
+    let rest = futures_util::stream::poll_fn(move |_| {
+        let _ = waiting.send(());
+        std::task::Poll::Pending
+    });
+    Body::from_stream(futures_util::StreamExt::chain(first, rest))
+}
+
+#[tokio::test]
+async fn requests_without_a_key_in_their_head_keep_no_others_out() {
+    let service = Arc::new(Service::with(&IngestConfig {
+        max_encoded_bytes: HumanSize(64 << 10),
+        max_decoded_bytes: HumanSize(64 << 10),
+        max_batch_events: 10,
+        max_buffered_bytes: HumanSize(1 << 20),
+        ..IngestConfig::default()
+    }));
+    let (waiting, mut waits) = tokio::sync::mpsc::unbounded_channel();
+    let mut slow = tokio::task::JoinSet::new();
+    for _ in 0..20 {
+        let (service, body) = (Arc::clone(&service), stalling(60 << 10, &waiting));
+        slow.spawn(async move { service.send(Request::post("/v1/track"), body).await.status });
+    }
+    for _ in 0..20 {
+        waits.recv().await.unwrap();
+    }
+    let event = format!(r#"{{"messageId":"m","x":"{}"}}"#, "x".repeat(30_000));
+    assert_eq!(service.post("/v1/track", event.clone()).await.status, 200);
+    let in_body = format!(r#"{{"writeKey":"{WEB}",{}"#, &event[1..]);
+    let answer = service
+        .send(Request::post("/v1/track"), in_body.clone())
+        .await;
+    assert_eq!((answer.status, answer.code()), (503, "overloaded"));
+
+    let mut answers: Vec<u16> = slow.join_all().await;
+    answers.sort_unstable();
+    assert_eq!(answers[..4], [408; 4], "long before `read_timeout`");
+    assert_eq!(answers[4..], [503; 16]);
+    let answer = service.send(Request::post("/v1/track"), in_body).await;
+    assert_eq!(answer.status, 200);
+    assert!(service.metric("weir_ingest_buffered_bytes 0"));
+}

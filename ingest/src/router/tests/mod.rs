@@ -9,6 +9,7 @@ use weir_common::config::{HumanDuration, HumanSize};
 use weir_common::telemetry::Metrics;
 use weir_event::Envelope;
 
+mod answers;
 mod bodies;
 
 use super::*;
