@@ -4,7 +4,10 @@
 //! behind the caller's back. So there is no pool here: the caller takes a [`Connection`] first, the deadline check
 //! runs on it right before the request is written, and a failure is reported, never retried.
 
+mod line;
+
 use std::fmt;
+use std::mem;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -14,18 +17,22 @@ use hyper::header::{HOST, HeaderMap, HeaderValue, USER_AGENT};
 use hyper::{Method, Request, Response, StatusCode, Uri};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::connect::HttpConnector;
-use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tower::ServiceExt;
 
 use crate::compress::{Body, Json};
 use crate::config::ClickHouseConfig;
 use crate::error::Error;
+use line::Line;
 
 /// What an insert may take on the server. Part of the scheme: a successor waits at least this long before it takes
 /// over what a predecessor may still be inserting.
 pub const MAX_EXECUTION: Duration = Duration::from_secs(30);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long the kernel keeps what the server does not take. An insert must not wait in a send buffer and arrive when
+/// a successor has taken over.
+#[cfg(target_os = "linux")]
+const UNTAKEN_TIMEOUT: Duration = Duration::from_secs(10);
 /// A connection idle for longer is not used again: servers close idle ones after 3 s or more, and a request that
 /// meets the close is lost.
 const MAX_IDLE: Duration = Duration::from_secs(2);
@@ -76,7 +83,9 @@ pub struct Inserter {
 #[derive(Debug)]
 pub struct Connection {
     sender: Option<SendRequest<Full<Bytes>>>,
-    driver: JoinHandle<()>,
+    line: Line,
+    /// Whether an insert was tried on it before.
+    is_used: bool,
     path: String,
     query_start: usize,
     headers: HeaderMap,
@@ -115,7 +124,8 @@ pub enum InsertError {
     /// The caller's check forbade it. No byte was sent, the connection stays usable.
     #[error("the insert was withheld by its deadline check")]
     Withheld,
-    /// The connection had been closed before the insert was handed over. No byte was sent; take a fresh connection.
+    /// The connection, which had been used before, was closed before the insert was handed over. No byte was sent; take
+    /// a fresh connection at once. On a fresh one this is [`Error::Transport`]: a server that closes those is in trouble.
     #[error("the connection was closed before the insert")]
     Closed,
     /// The insert failed; see [`Error::class`].
@@ -158,6 +168,8 @@ impl Inserter {
         http.set_nodelay(true);
         http.set_connect_timeout(Some(CONNECT_TIMEOUT));
         http.set_keepalive(Some(Duration::from_secs(60)));
+        #[cfg(target_os = "linux")]
+        http.set_tcp_user_timeout(Some(UNTAKEN_TIMEOUT));
         let connector = HttpsConnectorBuilder::new()
             .with_webpki_roots()
             .https_or_http()
@@ -188,6 +200,7 @@ impl Inserter {
                 .oneshot(self.uri.clone())
                 .await
                 .map_err(Error::Transport)?;
+            line::close_hard(&stream).map_err(|error| Error::Transport(error.into()))?;
             handshake(stream)
                 .await
                 .map_err(|error| Error::Transport(error.into()))
@@ -199,12 +212,8 @@ impl Inserter {
             })??;
         Ok(Connection {
             sender: Some(sender),
-            driver: tokio::spawn(async move {
-                if let Err(error) = driver.await {
-                    // The request that was on the connection reports it too.
-                    tracing::debug!(%error, "connection to clickhouse broke");
-                }
-            }),
+            line: Line::run(driver),
+            is_used: false,
             path: self.path.clone(),
             query_start: self.uri.path().len() + 1,
             headers: self.headers.clone(),
@@ -251,23 +260,29 @@ impl Connection {
     ///
     /// # Errors
     ///
-    /// [`InsertError::Withheld`] when `may_send` returned false and [`InsertError::Closed`] when the connection was
-    /// gone by then: nothing was sent. [`InsertError::Failed`] else; see [`Error::class`].
+    /// [`InsertError::Withheld`] when `may_send` returned false and [`InsertError::Closed`] when the connection was used
+    /// before and gone by then: nothing was sent. [`InsertError::Failed`] else; see [`Error::class`].
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future closes the connection. The insert may or may not take place.
+    /// Dropping the future closes the connection, and what the server was not sent yet is thrown away. The insert may
+    /// or may not take place.
     pub async fn insert(
         &mut self,
         insert: &InsertRequest,
         may_send: impl FnOnce() -> bool,
     ) -> Result<Summary, InsertError> {
         let request = self.request(insert)?;
+        let was_used = mem::replace(&mut self.is_used, true);
+        let gone = || match was_used {
+            true => InsertError::Closed,
+            false => Error::Transport(InsertError::Closed.into()).into(),
+        };
         // Taken out, so that a dropped future leaves no connection with half an answer on it.
-        let mut sender = self.sender.take().ok_or(InsertError::Closed)?;
+        let mut sender = self.sender.take().ok_or_else(gone)?;
         match tokio::time::timeout(CONNECT_TIMEOUT, sender.ready()).await {
             Ok(Ok(())) => {}
-            Ok(Err(_)) | Err(_) => return Err(InsertError::Closed),
+            Ok(Err(_)) | Err(_) => return Err(gone()),
         }
         if !may_send() {
             self.sender = Some(sender);
@@ -322,7 +337,7 @@ impl Connection {
 
 impl Drop for Connection {
     fn drop(&mut self) {
-        self.driver.abort();
+        self.line.hang_up(self.sender.is_some());
     }
 }
 

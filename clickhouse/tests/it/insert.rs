@@ -9,7 +9,7 @@ use weir_clickhouse::{Class, ClickHouseConfig, Db, Error};
 
 use crate::support::{TestDb, Writer, encode, object, page_view, range, request, web};
 
-fn class(result: Result<impl std::fmt::Debug, InsertError>) -> (Class, Error) {
+pub(crate) fn class(result: Result<impl std::fmt::Debug, InsertError>) -> (Class, Error) {
     match result {
         Err(InsertError::Failed(error)) => (error.class(), error),
         other => panic!("expected a failed insert, got {other:?}"),
