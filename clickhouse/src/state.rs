@@ -25,9 +25,9 @@ pub struct Seen {
 pub struct SeenQuery<'a> {
     /// Partition that the state is for.
     pub source: &'a SourcePartition,
-    /// Platform of its topic: events of all streams and topics of the platform count.
+    /// Platform of its topic: events of all streams and topics of the platform count, and all of the partition itself.
     pub platform: &'a str,
-    /// Number of partitions of the topic; keys that fall on the partition with that number count.
+    /// Number of partitions of the topic; elsewhere, keys that fall on the partition with that number count.
     pub partitions: u32,
     /// First offset that is not decided: the partition's own rows from there on do not count.
     pub below: i64,
@@ -90,8 +90,10 @@ pub async fn latest_received_ms(db: &Db, query: &SeenQuery<'_>) -> Result<Option
     Ok(None)
 }
 
-/// Events that belong to the state, whenever they were received.
-const MEMBERS: &str = "platform = {platform:String} AND key_hash % {partitions:UInt32} = {partition:UInt32} \
+/// Events that belong to the state, whenever they were received. Those from this very partition always do, whatever
+/// platform their envelope names and wherever their key falls by now.
+const MEMBERS: &str = "(platform = {platform:String} AND key_hash % {partitions:UInt32} = {partition:UInt32} \
+     OR topic = {topic:String} AND partition = {partition:UInt32}) \
      AND NOT (stream = {stream:UInt32} AND topic = {topic:String} \
      AND partition = {partition:UInt32} AND offset >= {below:UInt64})";
 

@@ -23,9 +23,12 @@ async fn state_is_what_falls_on_the_partition_below_the_offset() {
     let mut writer = Writer::new(&test).await;
     // In these tests an event's key hash is its offset.
     writer.page_views(&web(), range(0, 9)).await;
-    // The topic's former life, with another number of partitions.
+    // Other topics of the platform, with other numbers of partitions.
     writer
         .page_views(&SourcePartition::new(7, "events.old", 3), range(100, 103))
+        .await;
+    writer
+        .page_views(&SourcePartition::new(1, "events.web", 1), range(200, 203))
         .await;
     let source = web();
     let query = SeenQuery {
@@ -37,18 +40,44 @@ async fn state_is_what_falls_on_the_partition_below_the_offset() {
     };
     assert_eq!(
         load(&test, &query).await,
-        BTreeSet::from([0, 2, 4, 100, 102])
+        BTreeSet::from([0, 1, 2, 3, 4, 5, 100, 102, 200, 202])
     );
-    let other = SeenQuery {
-        platform: "ios",
-        ..query.clone()
-    };
-    assert!(load(&test, &other).await.is_empty());
     let late = SeenQuery {
         after_ms: page_view(4).received_at_ms - 1,
         ..query
     };
-    assert_eq!(load(&test, &late).await, BTreeSet::from([4, 100, 102]));
+    assert_eq!(
+        load(&test, &late).await,
+        BTreeSet::from([4, 5, 100, 102, 200, 202])
+    );
+}
+
+#[tokio::test]
+async fn what_the_partition_stored_is_its_state_whatever_platform_it_names() {
+    let test = TestDb::migrated().await;
+    let mut writer = Writer::new(&test).await;
+    writer.page_views(&web(), range(0, 3)).await;
+    writer
+        .page_views(&SourcePartition::new(1, "events.web", 1), range(100, 103))
+        .await;
+    let former = SourcePartition::new(0, "events.web", 0);
+    writer.page_views(&former, range(200, 201)).await;
+    let source = web();
+    let query = SeenQuery {
+        source: &source,
+        platform: "ios",
+        partitions: 2,
+        below: 3,
+        after_ms: 0,
+    };
+    assert_eq!(
+        load(&test, &query).await,
+        BTreeSet::from([0, 1, 2, 200, 201])
+    );
+    assert_eq!(
+        state::latest_received_ms(&test.db, &query).await.unwrap(),
+        Some(page_view(201).received_at_ms)
+    );
 }
 
 #[tokio::test]
