@@ -65,9 +65,9 @@ pub async fn open(db: &Db) -> Result<Vec<Repair>, Error> {
 ///
 /// Those of a statement.
 pub async fn mend(db: &Db, day: i64) -> Result<(), Error> {
-    for sql in [queries::REPAIR_TRAFFIC, queries::REPAIR_PAGES] {
+    for rollup in queries::ROLLUPS {
         let query = db
-            .lookup(sql)
+            .lookup(&rollup.repair())
             .param("day", day)
             // Two corrections may well be equal.
             .with_setting("insert_deduplicate", "0")

@@ -16,11 +16,6 @@ const POLL: Duration = Duration::from_millis(500);
 /// What the ids of all of Weir's inserts begin with.
 const INSERTS: &str = "weir:";
 
-const ROLLUPS: [(&str, &str); 2] = [
-    ("traffic_15m", queries::VERIFY_TRAFFIC),
-    ("pages_15m", queries::VERIFY_PAGES),
-];
-
 #[derive(Row, Deserialize)]
 struct Differing {
     source_id: String,
@@ -107,11 +102,14 @@ async fn wait_for_running_inserts(db: &Db) -> Result<(), Error> {
 
 async fn look(db: &Db, day: i64, limit: u64) -> Result<Vec<RollupDifference>, Error> {
     let mut found = Vec::new();
-    for (rollup, sql) in ROLLUPS {
-        let query = db.lookup(sql).param("day", day).param("limit", limit);
+    for rollup in queries::ROLLUPS {
+        let query = db
+            .lookup(&rollup.verify())
+            .param("day", day)
+            .param("limit", limit);
         let rows: Vec<Differing> = db::scan(query).await?;
         found.extend(rows.into_iter().map(|row| RollupDifference {
-            rollup,
+            rollup: rollup.table,
             source_id: row.source_id,
             is_bot: row.is_bot,
             bucket: row.bucket_start,
