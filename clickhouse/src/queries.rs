@@ -23,6 +23,7 @@ queries! {
     VERIFY_BATCHES = "verify_batches.sql";
     VERIFY_DAYS = "verify_days.sql";
     VERIFY_LEDGER = "verify_ledger.sql";
+    VERIFY_MONTH = "verify_month.sql";
     VERIFY_PAGES = "verify_pages.sql";
     VERIFY_STORED = "verify_stored.sql";
     VERIFY_SUMS = "verify_sums.sql";

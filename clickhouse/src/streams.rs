@@ -101,6 +101,7 @@ pub async fn close(
         let events = position::stored_offsets(db, Stored::Events, &source, range).await?;
         let failed = position::stored_offsets(db, Stored::Failed, &source, range).await?;
         let (n_events, n_failed) = (events.len() as u64, failed.len() as u64);
+        let (min_received_at_ms, max_received_at_ms) = received(db, &source, range).await?;
         let batch = BatchRow {
             source: source.clone(),
             range,
@@ -108,8 +109,8 @@ pub async fn close(
             n_failed,
             n_lost: range.offsets().saturating_sub(n_events + n_failed),
             n_absent: 0,
-            min_received_at_ms: 0,
-            max_received_at_ms: 0,
+            min_received_at_ms,
+            max_received_at_ms,
             processor_version: env!("CARGO_PKG_VERSION").to_owned(),
             schema_set: String::new(),
             shard: String::new(),
@@ -124,6 +125,22 @@ pub async fn close(
         }
     }
     Ok(closed)
+}
+
+/// Returns when the first and the last of a range's stored records arrived, Unix milliseconds.
+async fn received(
+    db: &Db,
+    source: &SourcePartition,
+    range: OffsetRange,
+) -> Result<(i64, i64), Error> {
+    let sql = "SELECT toUnixTimestamp64Milli(min(received_at)), toUnixTimestamp64Milli(max(received_at)) FROM (\
+               SELECT received_at FROM events WHERE {SOURCE} AND offset BETWEEN {first:UInt64} AND {last:UInt64} \
+               UNION ALL SELECT received_at FROM failed_events \
+               WHERE {SOURCE} AND offset BETWEEN {first:UInt64} AND {last:UInt64})";
+    let query = position::of(db, sql, source)
+        .param("first", range.first)
+        .param("last", range.last);
+    db::row(query).await
 }
 
 /// Returns the current stream of a topic, beginning the first one if there is none.

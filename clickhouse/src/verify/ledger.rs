@@ -39,6 +39,7 @@ pub(super) async fn coverage(
         n_failed,
         n_lost,
         n_absent,
+        resting_batches: 0,
     })
 }
 
@@ -95,6 +96,15 @@ struct Batch {
     last: u64,
     n_events: u64,
     n_failed: u64,
+    /// Its earliest arrival month as YYYYMM; 0 without records.
+    month: u32,
+}
+
+impl Batch {
+    /// Returns whether rows of the batch may have been removed with their month.
+    fn is_older_than(&self, kept: Option<Kept>) -> bool {
+        self.month > 0 && kept.is_some_and(|kept| self.month < kept.month)
+    }
 }
 
 #[derive(Row, Deserialize)]
@@ -105,14 +115,31 @@ struct Counted {
     offsets: u64,
 }
 
-/// Returns the batches whose rows are not those the ledger counts.
+/// The oldest arrival month that is still stored.
+#[derive(Clone, Copy, Debug, Row, Deserialize)]
+pub(super) struct Kept {
+    /// The month as YYYYMM.
+    month: u32,
+    /// Its first moment, Unix seconds.
+    pub(super) begin: i64,
+}
+
+/// Returns the oldest arrival month that is still stored; `None` when no rows are.
+pub(super) async fn kept(db: &Db) -> Result<Option<Kept>, Error> {
+    let months = db::rows(db.lookup(queries::VERIFY_MONTH)).await?;
+    Ok(months.first().copied())
+}
+
+/// Returns the batches whose rows are not those the ledger counts, and how many batches could not be counted because
+/// they are older than what is kept.
 pub(super) async fn stored(
     db: &Db,
-    source: &SourcePartition,
-    end: i64,
+    (source, end): (&SourcePartition, i64),
+    kept: Option<Kept>,
     limit: u64,
-) -> Result<Vec<Difference>, Error> {
+) -> Result<(Vec<Difference>, u64), Error> {
     let mut differences = Vec::new();
+    let mut resting = 0;
     // Rows below the first batch count for it.
     let mut rows_from = 0;
     let mut from = 0;
@@ -124,7 +151,7 @@ pub(super) async fn stored(
         let batches: Vec<Batch> = db::scan(query).await?;
         let (Some(last), is_final) = (batches.last(), (batches.len() as u64) < BATCHES_AT_ONCE)
         else {
-            return Ok(differences);
+            return Ok((differences, resting));
         };
         // Rows in a gap after the last batch of a run belong to that run, so that each is counted once.
         let rows_to = if is_final {
@@ -133,10 +160,12 @@ pub(super) async fn stored(
             last.last
         };
         from = last.first + 1;
-        differences.extend(differing(db, source, &batches, (rows_from, rows_to)).await?);
+        let old = batches.iter().filter(|batch| batch.is_older_than(kept));
+        resting += old.count() as u64;
+        differences.extend(differing(db, source, &batches, (rows_from, rows_to), kept).await?);
         differences.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
         if is_final {
-            return Ok(differences);
+            return Ok((differences, resting));
         }
         rows_from = rows_to + 1;
     }
@@ -147,6 +176,7 @@ async fn differing(
     source: &SourcePartition,
     batches: &[Batch],
     rows: (u64, u64),
+    kept: Option<Kept>,
 ) -> Result<Vec<Difference>, Error> {
     let firsts: Vec<u64> = batches.iter().map(|batch| batch.first).collect();
     let query = position::of(db, queries::VERIFY_STORED, source)
@@ -164,7 +194,13 @@ async fn differing(
             ((counted.events, counted.failed), counted.offsets)
         });
         let expected = (batch.n_events, batch.n_failed);
-        if found != expected || offsets != expected.0 + expected.1 {
+        let is_right = if batch.is_older_than(kept) {
+            // Rows may be gone with their month; none may be there that never was.
+            found.0 <= expected.0 && found.1 <= expected.1
+        } else {
+            found == expected
+        };
+        if !is_right || offsets != found.0 + found.1 {
             differences.push(Difference::Stored {
                 source: source.clone(),
                 range: range(batch.first, batch.last)?,

@@ -2,6 +2,10 @@
 //!
 //! The proof is up to an end that is read first, so that it can be made while events arrive: per partition the highest
 //! offset of the ledger. It rests on ClickHouse alone; that the ledger's end is Kafka's is a matter of lag.
+//!
+//! Old months may be dropped, from `events` and `failed_events` alike. What arrived before the oldest month that either
+//! still holds cannot be counted any more: such batches rest on the ledger, and rollups are compared from the first day
+//! on that none of those events can have happened on.
 
 mod ledger;
 mod rollups;
@@ -75,6 +79,8 @@ pub struct Coverage {
     pub n_lost: u64,
     /// Offsets without a record.
     pub n_absent: u64,
+    /// Batches that arrived before the oldest month still stored: their rows are gone, they rest on the ledger.
+    pub resting_batches: u64,
 }
 
 /// Something that is not as it should be.
@@ -169,7 +175,8 @@ impl Difference {
             Self::Sum { .. } => "the ledger row was changed by hand: restore it from a backup",
             Self::Stored { .. } => {
                 "rows were removed, added or doubled behind Weir's back: restore the table's partition from a backup, or \
-                 remove the surplus rows by their coordinates"
+                 remove the surplus rows by their coordinates; where an old month was dropped on purpose, drop it and all \
+                 before it from events and from failed_events"
             }
             Self::Unrecorded { .. } => {
                 "a batch is open: a running processor records it or replays it; if this stays, look at the processor's \
@@ -186,18 +193,22 @@ impl Difference {
 ///
 /// Those of a read; with `repair` those of a statement.
 pub async fn verify(db: &Db, options: &Options) -> Result<Report, Error> {
+    // Before the ends: what is stored from then on is younger.
+    let kept = ledger::kept(db).await?;
     let ends = position::ledger_ends(db).await?;
     let mut report = Report::default();
+    let mut is_partial = false;
     for LedgerEnd { source, last } in &ends {
-        report
-            .partitions
-            .push(ledger::coverage(db, source, *last).await?);
+        let mut coverage = ledger::coverage(db, source, *last).await?;
         report
             .differences
             .extend(ledger::tiling(db, source, *last, options.max_listed).await?);
-        report
-            .differences
-            .extend(ledger::stored(db, source, *last, options.max_listed).await?);
+        let (differences, resting) =
+            ledger::stored(db, (source, *last), kept, options.max_listed).await?;
+        report.differences.extend(differences);
+        coverage.resting_batches = resting;
+        is_partial |= resting > 0;
+        report.partitions.push(coverage);
     }
     report
         .differences
@@ -206,7 +217,8 @@ pub async fn verify(db: &Db, options: &Options) -> Result<Report, Error> {
     report
         .small_windows
         .retain(|window| window.parts < LEAST_WINDOW);
-    rollups::compare(db, options, &mut report).await?;
+    let kept_from = kept.filter(|_| is_partial).map(|kept| kept.begin);
+    rollups::compare(db, options, kept_from, &mut report).await?;
     report.open_repairs = repairs::open(db).await?;
     Ok(report)
 }

@@ -12,6 +12,8 @@ use crate::error::Error;
 use crate::{insert, queries, repairs, running};
 
 const DAY_SECONDS: i64 = 86_400;
+/// No event is dated later than this after its arrival.
+const LATEST_SECONDS: i64 = weir_event::time::FUTURE_MS / 1_000;
 const POLL: Duration = Duration::from_millis(500);
 /// What the ids of all of Weir's inserts begin with.
 const INSERTS: &str = "weir:";
@@ -29,9 +31,18 @@ struct Differing {
     stored_visitors: u64,
 }
 
-/// Compares every day's rollups with its events and adds what it finds to the report.
-pub(super) async fn compare(db: &Db, options: &Options, report: &mut Report) -> Result<(), Error> {
-    let days = days(db).await?;
+/// Compares every day's rollups with its events and adds what it finds to the report. With `kept_from`, a moment in Unix
+/// seconds, events received before it are gone, and days they can have happened on are left alone.
+pub(super) async fn compare(
+    db: &Db,
+    options: &Options,
+    kept_from: Option<i64>,
+    report: &mut Report,
+) -> Result<(), Error> {
+    let mut days = days(db).await?;
+    if let Some(kept_from) = kept_from {
+        days.retain(|day| *day >= kept_from + LATEST_SECONDS);
+    }
     report.days = days.first().copied().zip(days.last().copied());
     for &day in &days {
         let mut found = settled(db, day, options).await?;

@@ -6,9 +6,11 @@
 )]
 
 mod insert;
+mod line;
 mod migrations;
 mod position;
 mod readback;
+mod removal;
 mod repairs;
 mod rows;
 mod running;

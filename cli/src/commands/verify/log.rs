@@ -191,6 +191,7 @@ mod tests {
             n_failed: 0,
             n_lost: 0,
             n_absent: 0,
+            resting_batches: 0,
         }
     }
 

@@ -39,7 +39,8 @@ at its start, and the range it covers is printed.
            was not read yet
 
 Records that Kafka deleted before they were read are lost and known to be: they are reported, and are no \
-difference.";
+difference. Old months may be dropped from events and failed_events: their batches then rest on the ledger alone, \
+which is reported too, and rollups are compared from the first day on that has all of its events.";
 
 /// Flags of `weir verify`.
 #[derive(Debug, Args)]

@@ -46,6 +46,8 @@ struct Partition {
     failed: u64,
     lost: u64,
     absent: u64,
+    /// Batches of months that were removed: their rows cannot be counted any more.
+    resting_batches: u64,
     /// Records that waited to be processed; absent for streams that are over.
     lag: Option<i64>,
 }
@@ -110,6 +112,9 @@ impl Report {
                 count(lost)
             ))?;
         }
+        if let Some(resting) = self.resting() {
+            output::line(&resting)?;
+        }
         if self.waiting > 0 {
             output::line(&format!(
                 "Records that wait to be processed, and are not covered: {}.",
@@ -143,6 +148,30 @@ impl Report {
             }
         }
         Ok(())
+    }
+
+    /// Says which batches could not be held against rows, if any.
+    fn resting(&self) -> Option<String> {
+        let places: Vec<String> = self
+            .partitions
+            .iter()
+            .filter(|partition| partition.resting_batches > 0)
+            .map(|partition| {
+                format!(
+                    "{} of {}/{} stream {}",
+                    count(partition.resting_batches),
+                    partition.topic,
+                    partition.partition,
+                    partition.stream
+                )
+            })
+            .collect();
+        (!places.is_empty()).then(|| {
+            format!(
+                "Batches whose month was removed, and which rest on the ledger alone: {}.",
+                places.join(", ")
+            )
+        })
     }
 
     fn print_coverage(&self) -> Result<()> {
@@ -244,6 +273,7 @@ impl Partition {
             failed: covered.n_failed,
             lost: covered.n_lost,
             absent: covered.n_absent,
+            resting_batches: covered.resting_batches,
             lag,
         }
     }
@@ -276,8 +306,30 @@ mod tests {
     }
 
     #[test]
-    fn only_the_current_stream_has_a_lag() {
-        let covered = |stream| Coverage {
+    fn batches_of_removed_months_are_told_and_are_no_difference() {
+        let covered = |partition, resting_batches| Coverage {
+            source: SourcePartition::new(1, "events.web", partition),
+            resting_batches,
+            ..covered(1)
+        };
+        let report = |partitions| {
+            let proof = Proof {
+                partitions,
+                ..Proof::default()
+            };
+            Report::new(proof, &LogCheck::default())
+        };
+        let resting = report(vec![covered(0, 0), covered(1, 3)]);
+        assert!(resting.clean);
+        assert_eq!(
+            resting.resting().unwrap(),
+            "Batches whose month was removed, and which rest on the ledger alone: 3 of events.web/1 stream 1."
+        );
+        assert_eq!(report(vec![covered(0, 0)]).resting(), None);
+    }
+
+    fn covered(stream: u32) -> Coverage {
+        Coverage {
             source: SourcePartition::new(stream, "events.web", 0),
             range: OffsetRange { first: 0, last: 9 },
             batches: 1,
@@ -285,7 +337,12 @@ mod tests {
             n_failed: 0,
             n_lost: 0,
             n_absent: 0,
-        };
+            resting_batches: 0,
+        }
+    }
+
+    #[test]
+    fn only_the_current_stream_has_a_lag() {
         let proof = Proof {
             partitions: vec![covered(1), covered(2)],
             ..Proof::default()
