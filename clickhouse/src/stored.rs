@@ -3,7 +3,7 @@
 use clickhouse::Row;
 use serde::Deserialize;
 use uuid::Uuid;
-use weir_event::Event;
+use weir_event::{Event, Failure, FieldError, Reason};
 
 use crate::db::{self, Db};
 use crate::error::Error;
@@ -94,4 +94,76 @@ pub async fn canonical(
             Ok((offset(line.offset)?, line.event))
         })
         .collect()
+}
+
+/// Returns the failures stored of a range, ascending by offset.
+///
+/// # Errors
+///
+/// Those of a read; [`Error::Answer`] when a row is no failure this version knows.
+pub async fn failures(
+    db: &Db,
+    source: &SourcePartition,
+    range: OffsetRange,
+) -> Result<Vec<(i64, Failure)>, Error> {
+    #[derive(Row, Deserialize)]
+    struct Stored {
+        offset: u64,
+        received_at_ms: i64,
+        source_id: String,
+        platform: String,
+        r#type: String,
+        name: String,
+        event_id: String,
+        reason: String,
+        paths: Vec<String>,
+        keywords: Vec<String>,
+        messages: Vec<String>,
+        payload_hex: String,
+    }
+    // The payload need not be text, which the client insists on; nor does it know tuples with names.
+    let sql = "SELECT offset, toUnixTimestamp64Milli(received_at) AS received_at_ms, source_id, platform, type, name, \
+               event_id, reason, arrayMap(e -> e.1, errors) AS paths, arrayMap(e -> e.2, errors) AS keywords, \
+               arrayMap(e -> e.3, errors) AS messages, hex(payload) AS payload_hex FROM failed_events \
+               WHERE {SOURCE} AND offset BETWEEN {first:UInt64} AND {last:UInt64} ORDER BY offset";
+    let query = of(db, sql, source)
+        .param("first", range.first)
+        .param("last", range.last);
+    let stored: Vec<Stored> = db::rows(query).await?;
+    stored
+        .into_iter()
+        .map(|row| {
+            let reason = Reason::ALL
+                .into_iter()
+                .find(|reason| reason.as_str() == row.reason)
+                .ok_or_else(|| Error::Answer(format!("{:?} is no reason to fail", row.reason)))?;
+            let errors = row.paths.into_iter().zip(row.keywords).zip(row.messages);
+            let failure = Failure {
+                reason,
+                errors: errors
+                    .map(|((path, keyword), message)| FieldError::new(path, keyword, message))
+                    .collect(),
+                event_id: row.event_id,
+                source_id: row.source_id,
+                platform: row.platform,
+                r#type: row.r#type,
+                name: row.name,
+                received_at_ms: row.received_at_ms,
+                payload: unhex(&row.payload_hex)?,
+            };
+            Ok((offset(row.offset)?, failure))
+        })
+        .collect()
+}
+
+fn unhex(text: &str) -> Result<Vec<u8>, Error> {
+    let digit = |byte: u8| char::from(byte).to_digit(16);
+    text.as_bytes()
+        .chunks(2)
+        .map(|pair| match pair {
+            [high, low] => Some((digit(*high)? * 16 + digit(*low)?) as u8),
+            _ => None,
+        })
+        .collect::<Option<_>>()
+        .ok_or_else(|| Error::Answer("a payload is not in hexadecimal".into()))
 }

@@ -30,8 +30,8 @@ pub struct ProcessorConfig {
     pub inserts_per_second: f64,
     /// How long a stored event id makes a repeat a duplicate, by arrival time. `WEIR_PROCESSOR_DEDUP_WINDOW`.
     pub dedup_window: HumanDuration,
-    /// Event ids a partition remembers at most; beyond that the oldest hour goes first.
-    /// `WEIR_PROCESSOR_DEDUP_MAX_IDS`.
+    /// Event ids this process remembers at most, over all its partitions, at about 40 bytes each; beyond that the oldest
+    /// hour goes first. `WEIR_PROCESSOR_DEDUP_MAX_IDS`.
     pub dedup_max_ids: usize,
     /// How long after a batch was declared its stored rows may be sent again to heal a view.
     /// `WEIR_PROCESSOR_RESEND_HORIZON`.

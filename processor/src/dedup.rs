@@ -100,7 +100,7 @@ impl DedupWindow {
     pub fn expire(&mut self) {
         let oldest = self.oldest_hour();
         while let Some((hour, sources)) = self.hours.first_key_value() {
-            let over = self.len > self.max_ids && self.hours.len() > 1;
+            let over = self.len > self.max_ids;
             if *hour >= oldest && !over {
                 break;
             }
@@ -110,6 +110,11 @@ impl DedupWindow {
             }
             self.hours.pop_first();
         }
+    }
+
+    /// Changes the bound; it holds from the next batch on.
+    pub fn set_max_ids(&mut self, max_ids: usize) {
+        self.max_ids = max_ids;
     }
 
     /// Returns the number of ids held.
@@ -221,6 +226,23 @@ mod tests {
         assert!(!window.contains("web", id(2)));
         assert!(window.contains("web", id(3)));
         assert!(window.covered_ms() <= 3 * HOUR_MS);
+    }
+
+    #[test]
+    fn an_hour_that_exceeds_the_bound_alone_is_not_kept() {
+        let mut window = DedupWindow::new(DAY, 3);
+        for n in 0..100 {
+            window.note("web", id(n), 1);
+            window.keep();
+            assert!(window.len() <= 3, "{} ids", window.len());
+        }
+        assert_eq!(window.covered_ms(), 0);
+        window.note("web", id(200), HOUR_MS);
+        window.keep();
+        assert!(
+            window.contains("web", id(200)),
+            "the next hour counts again"
+        );
     }
 
     proptest! {

@@ -94,13 +94,13 @@ pub struct Prepared {
 
 /// Coordinates and event as they appear in the output of events.
 #[derive(Serialize)]
-pub(crate) struct ValidOutput<'a> {
-    pub(crate) stream: u32,
-    pub(crate) topic: &'a str,
-    pub(crate) partition: i32,
-    pub(crate) offset: i64,
+struct ValidOutput<'a> {
+    stream: u32,
+    topic: &'a str,
+    partition: i32,
+    offset: i64,
     #[serde(flatten)]
-    pub(crate) event: &'a Event,
+    event: &'a Event,
 }
 
 #[derive(Serialize)]
@@ -235,14 +235,12 @@ impl<'a> Preparer<'a> {
             event,
         };
         self.codec.events.encode(&row, &mut self.prepared.events);
-        let output = ValidOutput {
-            stream: self.source.stream,
-            topic: &self.source.topic,
-            partition: self.source.partition,
-            offset: record.offset,
-            event,
-        };
-        self.output(true, record, &output);
+        let value = valid_output(self.source, record.offset, event);
+        self.prepared.outputs.push(OutputRecord {
+            valid: true,
+            key: record.key.clone(),
+            value,
+        });
     }
 
     fn fail(&mut self, record: &RawRecord, failure: &Failure) {
@@ -258,35 +256,50 @@ impl<'a> Preparer<'a> {
             .reasons
             .entry(failure.reason.as_str())
             .or_default() += 1;
-        let cut = failure.payload.len().min(OUTPUT_PAYLOAD_BYTES);
-        let output = FailedOutput {
-            stream: self.source.stream,
-            topic: &self.source.topic,
-            partition: self.source.partition,
-            offset: record.offset,
-            reason: failure.reason,
-            errors: &failure.errors,
-            event_id: &failure.event_id,
-            source_id: &failure.source_id,
-            platform: &failure.platform,
-            r#type: &failure.r#type,
-            name: &failure.name,
-            received_at_ms: failure.received_at_ms,
-            payload: &String::from_utf8_lossy(&failure.payload[..cut]),
-            payload_truncated: cut < failure.payload.len(),
-        };
-        self.output(false, record, &output);
-    }
-
-    fn output(&mut self, valid: bool, record: &RawRecord, body: &impl Serialize) {
-        // Maps with text keys and numbers that came out of JSON always have a JSON form.
-        let value = serde_json::to_vec(body).unwrap_or_default();
+        let value = failed_output(self.source, record.offset, failure);
         self.prepared.outputs.push(OutputRecord {
-            valid,
+            valid: false,
             key: record.key.clone(),
             value,
         });
     }
+}
+
+/// Returns an event as the output topic holds it.
+pub(crate) fn valid_output(source: &SourcePartition, offset: i64, event: &Event) -> Vec<u8> {
+    to_json(&ValidOutput {
+        stream: source.stream,
+        topic: &source.topic,
+        partition: source.partition,
+        offset,
+        event,
+    })
+}
+
+/// Returns a failure as the output topic holds it.
+pub(crate) fn failed_output(source: &SourcePartition, offset: i64, failure: &Failure) -> Vec<u8> {
+    let cut = failure.payload.len().min(OUTPUT_PAYLOAD_BYTES);
+    to_json(&FailedOutput {
+        stream: source.stream,
+        topic: &source.topic,
+        partition: source.partition,
+        offset,
+        reason: failure.reason,
+        errors: &failure.errors,
+        event_id: &failure.event_id,
+        source_id: &failure.source_id,
+        platform: &failure.platform,
+        r#type: &failure.r#type,
+        name: &failure.name,
+        received_at_ms: failure.received_at_ms,
+        payload: &String::from_utf8_lossy(&failure.payload[..cut]),
+        payload_truncated: cut < failure.payload.len(),
+    })
+}
+
+fn to_json(body: &impl Serialize) -> Vec<u8> {
+    // Maps with text keys and numbers that came out of JSON always have a JSON form.
+    serde_json::to_vec(body).unwrap_or_default()
 }
 
 impl Judge for Preparer<'_> {

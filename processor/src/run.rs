@@ -2,9 +2,10 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use rdkafka::error::KafkaError;
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
@@ -30,6 +31,8 @@ use crate::pacer::Pacer;
 use crate::prepare::Codec;
 use crate::reader::Reader;
 use crate::worker::{Shared, Signal, Worker};
+
+const LAG_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Why the processor could not start, or ended by itself.
 #[derive(Debug, thiserror::Error)]
@@ -114,8 +117,10 @@ pub async fn run(
         dedup_window_ms: millis(config.dedup_window.0),
         dedup_max_ids: config.dedup_max_ids,
         platforms,
+        positions: Mutex::default(),
     });
     let reading = tokio::spawn(shared.reader.clone().serve(shutdown.clone()));
+    let measuring = tokio::spawn(measure_lag(Arc::clone(&shared)));
     tracing::info!(
         schema_set,
         group = config.group,
@@ -124,6 +129,7 @@ pub async fn run(
     let ended = work(&config, &kafka, Arc::clone(&shared), shutdown.clone()).await;
 
     reading.abort();
+    measuring.abort();
     let outputs = shared.outputs.clone();
     let flushed = tokio::task::spawn_blocking(move || outputs.flush(Duration::from_secs(5))).await;
     if let Ok(Err(error)) = flushed {
@@ -146,7 +152,8 @@ async fn work(
     let failed = CancellationToken::new();
     let workers = Arc::new(Workers {
         shared: Arc::clone(&shared),
-        group: OnceLock::new(),
+        group: Mutex::default(),
+        closing: AtomicBool::new(false),
         running: Mutex::default(),
         runtime: Handle::current(),
         drain_timeout: config.drain_timeout.0,
@@ -154,8 +161,8 @@ async fn work(
         defect: Arc::default(),
     });
     let group = Group::new(kafka, &config.group, Arc::clone(&workers) as _)?;
-    // Set once, before the first rebalance can happen.
-    let _set = workers.group.set(group.clone());
+    // Before the first rebalance can happen.
+    workers.set_group(Some(group.clone()));
     group.subscribe(&topics)?;
 
     let stop = Arc::new(AtomicBool::new(false));
@@ -171,10 +178,12 @@ async fn work(
         () = shutdown.cancelled() => {}
         () = failed.cancelled() => {}
     }
+    workers.closing.store(true, Ordering::Relaxed);
     workers.stop_all(Signal::Drain).await;
     stop.store(true, Ordering::Relaxed);
     let served = serving.await.unwrap_or(Err(KafkaError::Canceled));
-    // The workers hold clones of the group; with them gone, this leaves it.
+    // With the last clone the client leaves the group, so that others take over at once.
+    workers.set_group(None);
     let defect = workers
         .defect
         .lock()
@@ -262,6 +271,24 @@ async fn load_encoders(
     }
 }
 
+/// Keeps the lag of every partition that is ours up to date, whether its worker gets on or not.
+async fn measure_lag(shared: Arc<Shared>) {
+    loop {
+        for ((topic, partition), next_offset) in shared.positions() {
+            // While Kafka is away the lag is not known; its absence shows elsewhere.
+            let Ok((_, end)) = shared.reader.bounds(Arc::clone(&topic), partition).await else {
+                continue;
+            };
+            let lag = shared
+                .metrics
+                .lag
+                .with_label_values(&[&*topic, &partition.to_string()]);
+            lag.set((end - next_offset).max(0));
+        }
+        tokio::time::sleep(LAG_INTERVAL).await;
+    }
+}
+
 struct Running {
     signal: watch::Sender<Signal>,
     task: JoinHandle<()>,
@@ -270,7 +297,9 @@ struct Running {
 /// The workers of the partitions that are ours.
 struct Workers {
     shared: Arc<Shared>,
-    group: OnceLock<Group>,
+    /// `None` before the group is joined and after it is left: the group itself holds this.
+    group: Mutex<Option<Group>>,
+    closing: AtomicBool,
     running: Mutex<HashMap<(Arc<str>, i32), Running>>,
     runtime: Handle,
     drain_timeout: Duration,
@@ -279,6 +308,10 @@ struct Workers {
 }
 
 impl Workers {
+    fn set_group(&self, group: Option<Group>) {
+        *self.group.lock().unwrap_or_else(PoisonError::into_inner) = group;
+    }
+
     fn take(&self, partitions: &[(Arc<str>, i32)]) -> Vec<Running> {
         let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
         partitions
@@ -297,24 +330,25 @@ impl Workers {
 
     /// Ends workers: all are told at once, then awaited. One that cannot finish is told that its partition is lost,
     /// and ends after the insert under way.
-    async fn stop(&self, stopping: Vec<Running>, signal: Signal) {
+    async fn stop(&self, mut stopping: Vec<Running>, signal: Signal) {
         for running in &stopping {
             running.signal.send_replace(signal);
         }
-        let deadline = tokio::time::Instant::now() + self.drain_timeout;
-        for mut running in stopping {
-            if tokio::time::timeout_at(deadline, &mut running.task)
-                .await
-                .is_ok()
-            {
-                continue;
-            }
+        let ended = join_all(stopping.iter_mut().map(|running| &mut running.task));
+        if tokio::time::timeout(self.drain_timeout, ended)
+            .await
+            .is_ok()
+        {
+            return;
+        }
+        stopping.retain(|running| !running.task.is_finished());
+        for running in &stopping {
             running.signal.send_replace(Signal::Lost);
-            let patience = MAX_EXECUTION + Duration::from_secs(10);
-            if tokio::time::timeout(patience, &mut running.task)
-                .await
-                .is_err()
-            {
+        }
+        let patience = MAX_EXECUTION + Duration::from_secs(10);
+        let ended = join_all(stopping.iter_mut().map(|running| &mut running.task));
+        if tokio::time::timeout(patience, ended).await.is_err() {
+            for running in &stopping {
                 running.task.abort();
             }
         }
@@ -323,7 +357,15 @@ impl Workers {
 
 impl Assignments for Workers {
     fn assigned(&self, partitions: Vec<(Arc<str>, i32)>) {
-        let Some(group) = self.group.get() else {
+        if self.closing.load(Ordering::Relaxed) {
+            return;
+        }
+        let group = self
+            .group
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
+        let Some(group) = group else {
             return;
         };
         self.shared.health.ready("kafka group");

@@ -378,7 +378,6 @@ mod tests {
                 last: 19,
             },
             declared_at_ms: 0,
-            committed_at_ms: 0,
             resend: true,
             shard: String::new(),
         });

@@ -19,9 +19,6 @@ pub struct Intent {
     /// When the range was first declared, in Unix milliseconds; kept when the intent is committed again, so that it
     /// bounds the age of the oldest insert under the range's token.
     pub declared_at_ms: i64,
-    /// When the intent was last committed, in Unix milliseconds: no insert of the range starts later than the first-byte
-    /// limit after it.
-    pub committed_at_ms: i64,
     /// Whether stored rows of the range were inserted under the range's own token, so that sending them again is safe.
     pub resend: bool,
     /// The ClickHouse shard that takes the range.
@@ -74,7 +71,6 @@ struct Metadata {
 struct Declared {
     last: i64,
     at: i64,
-    committed: i64,
     resend: bool,
     shard: String,
 }
@@ -99,7 +95,6 @@ impl Mark {
             Self::Intent(intent) => Some(Declared {
                 last: intent.range.last,
                 at: intent.declared_at_ms,
-                committed: intent.committed_at_ms,
                 resend: intent.resend,
                 shard: intent.shard.clone(),
             }),
@@ -146,7 +141,6 @@ impl Mark {
                 last: declared.last,
             },
             declared_at_ms: declared.at,
-            committed_at_ms: declared.committed,
             resend: declared.resend,
             shard: declared.shard,
         })))
@@ -165,7 +159,6 @@ mod tests {
                 last: 20,
             },
             declared_at_ms: 1_700_000_000_000,
-            committed_at_ms: 1_700_000_001_000,
             resend: true,
             shard: "a".to_owned(),
         }

@@ -46,8 +46,9 @@ struct Batch {
     suspect: bool,
     /// Whether the time in which a predecessor's insert may still start has passed.
     settled: bool,
-    /// When the predecessor last committed the intent.
-    predecessor_ms: i64,
+    /// When a predecessor's insert can no longer start, counted from when its intent was seen: clocks of two machines
+    /// are not compared.
+    settled_ms: i64,
     declared: bool,
     /// Whether this process's insert into `events` succeeded.
     events_done: bool,
@@ -174,19 +175,20 @@ impl Machine {
             (State::Ready { loaded: true, .. }, Outcome::Collected(range)) => {
                 State::Batch(Box::new(Batch::new(self.fresh_intent(range), Mode::Fresh)))
             }
-            (State::Batch(batch), outcome) => batch.advance(outcome, &self.rules),
+            (State::Batch(batch), outcome) => batch.advance(outcome),
             _ => START,
         };
     }
 
     fn located(&mut self, found: &Found) -> State {
         self.stream = found.stream;
+        let settled_ms = found.now_ms + self.rules.first_byte_ms + self.rules.margin_ms;
         // Somebody else committed this offset, and may have cleared an intent whose insert is still under way.
         let unmarked = found.committed.is_some() && found.mark.is_none();
         if unmarked && !self.unmarked_settled {
             self.unmarked_settled = true;
             return State::Quieting {
-                until_ms: found.now_ms + self.rules.first_byte_ms + self.rules.margin_ms,
+                until_ms: settled_ms,
             };
         }
         self.unmarked_settled = false;
@@ -202,15 +204,18 @@ impl Machine {
                     && found.ledger_rows_since < self.rules.window_parts / 4;
                 let mut batch = Batch::new(intent, Mode::Replay);
                 batch.resend = batch.intent.resend && fresh_enough;
+                batch.settled_ms = settled_ms;
                 State::Batch(Box::new(batch))
             }
-            Plan::Orphans { range } => {
+            Plan::Orphans { mut range } => {
+                range.last = range.last.min(range.first + self.rules.max_orphans - 1);
                 let mut intent = self.fresh_intent(range);
                 intent.resend = false;
                 intent.declared_at_ms = found.now_ms;
                 let mut batch = Batch::new(intent, Mode::Replay);
                 batch.resend = false;
                 batch.suspect = true;
+                batch.settled_ms = settled_ms;
                 State::Batch(Box::new(batch))
             }
         }
@@ -222,7 +227,6 @@ impl Machine {
             stream: self.stream,
             range,
             declared_at_ms: 0,
-            committed_at_ms: 0,
             resend: true,
             shard: self.rules.shard.clone(),
         }
@@ -237,7 +241,7 @@ impl Batch {
                 Mode::Fresh => Step::Judge,
                 Mode::Replay => Step::LoadState,
             },
-            predecessor_ms: intent.committed_at_ms,
+            settled_ms: 0,
             intent,
             resend: true,
             suspect: false,
@@ -300,11 +304,11 @@ impl Batch {
         }
     }
 
-    fn advance(mut self: Box<Self>, outcome: Outcome, rules: &Rules) -> State {
+    fn advance(mut self: Box<Self>, outcome: Outcome) -> State {
         let next = match (self.step, outcome) {
             (Step::LoadState, Outcome::Done) => Step::AwaitQuiet { until_ms: 0 },
             (Step::AwaitQuiet { .. }, Outcome::Done) => Step::ReadStored,
-            (Step::ReadStored, Outcome::Stored(stored)) => self.found_stored(stored, rules),
+            (Step::ReadStored, Outcome::Stored(stored)) => self.found_stored(stored),
             (Step::Fetch, Outcome::Done) => Step::Judge,
             (Step::Judge, Outcome::Judged(judgement)) => {
                 self.judgement = judgement;
@@ -327,7 +331,6 @@ impl Batch {
                 Outcome::Done,
             ) => Step::CommitIntent,
             (Step::CommitIntent, Outcome::Committed { at_ms }) => {
-                self.intent.committed_at_ms = at_ms;
                 if self.intent.declared_at_ms == 0 {
                     self.intent.declared_at_ms = at_ms;
                 }
@@ -342,9 +345,7 @@ impl Batch {
                 self.pending_unreadable = Some((*offset, message));
                 Step::CheckUnreadable
             }
-            (Step::CheckUnreadable, Outcome::Stored(stored)) => {
-                self.check_unreadable(stored, rules)
-            }
+            (Step::CheckUnreadable, Outcome::Stored(stored)) => self.check_unreadable(stored),
             (Step::InsertEvents, Outcome::Done) => {
                 self.events_done = true;
                 match self.mode {
@@ -386,11 +387,11 @@ impl Batch {
     }
 
     /// A replay saw what the tables hold.
-    fn found_stored(&mut self, stored: Stored, rules: &Rules) -> Step {
+    fn found_stored(&mut self, stored: Stored) -> Step {
         if stored.may_grow(self.range()) && !self.settled {
             self.settled = true;
             return Step::AwaitQuiet {
-                until_ms: self.predecessor_ms + rules.first_byte_ms + rules.margin_ms,
+                until_ms: self.settled_ms,
             };
         }
         self.decided = Decided {
@@ -401,7 +402,7 @@ impl Batch {
     }
 
     /// ClickHouse named a row of the insert that it could not read: the row is to blame only if nothing was stored.
-    fn check_unreadable(&mut self, stored: Stored, rules: &Rules) -> Step {
+    fn check_unreadable(&mut self, stored: Stored) -> Step {
         let Some((offset, message)) = self.pending_unreadable.take() else {
             return Step::Judge;
         };
@@ -410,7 +411,7 @@ impl Batch {
             return Step::Judge;
         }
         self.mode = Mode::Replay;
-        self.found_stored(stored, rules)
+        self.found_stored(stored)
     }
 
     /// Whether the tables hold what this replay meant them to hold.

@@ -58,7 +58,7 @@ pub enum Plan {
 pub enum StopReason {
     /// The committed offset lies beyond the ledger: somebody else committed, or ledger rows are gone.
     #[error(
-        "kafka's committed offset {committed} lies beyond the ledger's next offset {expected}: reset the group's offset to {expected} if the ledger is right"
+        "kafka's committed offset {committed} lies beyond the ledger's next offset {expected}: if the ledger is right, stop the processors and delete or reset the group's offset to {expected}"
     )]
     CommittedBeyondLedger {
         /// Kafka's committed offset.
@@ -115,14 +115,6 @@ pub fn plan(found: &Found) -> Plan {
             intent: intent.clone(),
         };
     }
-    if let Some(last) = found.highest_above {
-        return Plan::Orphans {
-            range: OffsetRange {
-                first: next_offset.min(last),
-                last,
-            },
-        };
-    }
     if let Some(committed) = committed
         && committed > next_offset
     {
@@ -130,6 +122,14 @@ pub fn plan(found: &Found) -> Plan {
             committed,
             expected: next_offset,
         });
+    }
+    if let Some(last) = found.highest_above {
+        return Plan::Orphans {
+            range: OffsetRange {
+                first: next_offset.min(last),
+                last,
+            },
+        };
     }
     if found.log_start > next_offset {
         return Plan::Lost {
@@ -165,7 +165,6 @@ mod tests {
             stream,
             range: OffsetRange { first, last },
             declared_at_ms: 0,
-            committed_at_ms: 0,
             resend: true,
             shard: String::new(),
         })
@@ -246,6 +245,21 @@ mod tests {
                 committed: 12,
                 expected: 10
             })
+        ));
+    }
+
+    #[test]
+    fn a_ledger_that_lost_rows_stops_the_partition() {
+        let restored = Found {
+            committed: Some(5_000_000),
+            mark: Some(Mark::Position { stream: 1 }),
+            highest_above: Some(4_999_999),
+            log_end: 5_000_000,
+            ..found()
+        };
+        assert!(matches!(
+            plan(&restored),
+            Plan::Stop(StopReason::CommittedBeyondLedger { expected: 10, .. })
         ));
     }
 

@@ -17,6 +17,8 @@ pub struct Rules {
     pub first_byte_ms: i64,
     /// What is added to that limit for clocks that differ and bytes under way, in milliseconds.
     pub margin_ms: i64,
+    /// Offsets that are replayed at a time where nothing declares a range.
+    pub max_orphans: i64,
     /// The ClickHouse shard that takes this partition's rows; empty for one server.
     pub shard: String,
 }
@@ -28,6 +30,7 @@ impl Default for Rules {
             window_parts: 100_000,
             first_byte_ms: 10_000,
             margin_ms: 2_000,
+            max_orphans: 100_000,
             shard: String::new(),
         }
     }
@@ -124,8 +127,8 @@ pub enum Command {
         /// What is settled already.
         decided: Decided,
     },
-    /// Commit the offset `range.first` with the intent, its `committed_at_ms` set to now, and `declared_at_ms` too where
-    /// it is 0. → [`Outcome::Committed`]
+    /// Commit the offset `range.first` with the intent, its `declared_at_ms` set to now where it is 0.
+    /// → [`Outcome::Committed`]
     CommitIntent(Intent),
     /// Insert the accepted rows under the range's token. → [`Outcome::Done`], [`Outcome::TooLate`], [`Outcome::Unreadable`]
     InsertEvents(OffsetRange),
@@ -170,7 +173,7 @@ pub enum Outcome {
         /// When the commit was sent.
         at_ms: i64,
     },
-    /// The insert did not start within the first-byte limit: nothing was sent.
+    /// The insert did not start within the first-byte limit, and no try of it before did: nothing was sent.
     TooLate,
     /// ClickHouse could not read one row of the base insert, and stored nothing.
     Unreadable {
@@ -180,7 +183,7 @@ pub enum Outcome {
         message: String,
     },
     /// The step cannot be completed as it stands: the commit was refused, or what an insert did is not known and it is
-    /// too late to send it again. Everything in hand is given up and found again.
+    /// too late to send it again without looking. Everything in hand is given up and found again.
     GaveUp,
 }
 

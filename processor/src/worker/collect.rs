@@ -1,6 +1,7 @@
 //! Gathering the next batch, and reading a range again.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::time::Instant;
 use weir_clickhouse::OffsetRange;
@@ -10,6 +11,9 @@ use super::{StepError, Work, Worker};
 use crate::batch::{BatchSize, Month};
 use crate::exactly_once::Outcome;
 use crate::prepare::RawRecord;
+
+/// How long an empty partition is waited for at a time.
+const IDLE: Duration = Duration::from_secs(10);
 
 /// What came next.
 enum Next {
@@ -28,16 +32,29 @@ impl Worker {
         if !self.is_reading_at(next_offset) && !self.open(next_offset).await {
             return Outcome::GaveUp;
         }
-        self.well();
+        if !self.reading_is_broken {
+            self.well();
+        }
         self.work = Work::default();
         let limits = self.shared.limits;
         let mut size = BatchSize::default();
         let mut expected = next_offset;
         let mut due = None;
+        let mut paced = false;
         loop {
             let record = match self.next_record(due).await {
                 Next::Record(record) => record,
-                Next::Due => break,
+                Next::Due if size.is_empty() => {
+                    due = None;
+                    continue;
+                }
+                Next::Due if paced => break,
+                Next::Due => {
+                    // Only what closes by age waits for its turn among the partitions.
+                    paced = true;
+                    due = Some(self.shared.pacer.take(Instant::now()));
+                    continue;
+                }
                 Next::Stopping | Next::Broken => return Outcome::GaveUp,
             };
             if record.offset > expected {
@@ -51,11 +68,10 @@ impl Worker {
             let bytes = record.payload.len();
             if size.splits_before(&limits, bytes, month) {
                 self.carry = Some(record);
-                self.shared.pacer.take(Instant::now());
                 break;
             }
-            if due.is_none() {
-                due = Some(self.shared.pacer.take(Instant::now() + limits.max_age));
+            if size.is_empty() {
+                due = Some(Instant::now() + limits.max_age);
             }
             size.add(bytes, month);
             expected = record.offset + 1;
@@ -140,6 +156,13 @@ impl Worker {
         self.reader.is_some()
     }
 
+    fn reading_went_well(&mut self) {
+        if self.reading_is_broken {
+            self.reading_is_broken = false;
+            self.well();
+        }
+    }
+
     async fn next_record(&mut self, due: Option<Instant>) -> Next {
         if let Some(record) = self.carry.take() {
             return Next::Record(record);
@@ -150,24 +173,27 @@ impl Worker {
         if *self.signal.borrow_and_update() != super::Signal::Run {
             return Next::Stopping;
         }
-        let waiting = async {
-            match due {
-                Some(due) => tokio::time::sleep_until(due).await,
-                None => std::future::pending().await,
-            }
-        };
+        let due = due.unwrap_or_else(|| Instant::now() + IDLE);
         tokio::select! {
             biased;
             _ = self.signal.changed() => Next::Stopping,
             record = reader.next() => match record {
-                Ok(record) => Next::Record(record),
+                Ok(record) => {
+                    self.reading_went_well();
+                    Next::Record(record)
+                }
                 Err(error) => {
                     let error = StepError::from(error);
                     tracing::warn!(%error, source = %self.source, "reading broke off; the position is found again");
+                    self.reading_is_broken = true;
+                    self.unwell(&error);
                     Next::Broken
                 }
             },
-            () = waiting => Next::Due,
+            () = tokio::time::sleep_until(due) => {
+                self.reading_went_well();
+                Next::Due
+            }
         }
     }
 }

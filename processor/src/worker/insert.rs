@@ -16,11 +16,8 @@ use crate::prepare::Codec;
 
 /// How long one insert may take, from its first byte to the answer: the server ends it at 30 s by itself.
 const INSERT_TIMEOUT: Duration = Duration::from_secs(35);
-/// How long the same bytes are sent again after passing errors; then the batch is found again, by reading what is
-/// stored, so that a long outage holds no batch in memory and outlives no deduplication window.
-const RETRY_PATIENCE: Duration = Duration::from_secs(60);
-/// The same for errors that an operator has to mend.
-const STOP_PATIENCE: Duration = Duration::from_secs(600);
+/// How long a ledger row is tried before the batch is found again.
+const LEDGER_PATIENCE: Duration = Duration::from_secs(60);
 
 /// One insert to be made.
 struct Insert {
@@ -68,6 +65,12 @@ impl Worker {
             body,
         };
         let outcome = self.insert(insert).await;
+        if let Outcome::Unreadable { message, .. } = &outcome {
+            // The table itself gave these bytes.
+            let reason = format!("clickhouse cannot read rows it gave: {message}");
+            self.stand_still(reason).await;
+            return Outcome::GaveUp;
+        }
         if outcome == Outcome::Done {
             tracing::info!(source = %self.source, %range, "stored rows were sent again, so that every view has them");
             let replays = &self.shared.metrics.replays;
@@ -116,11 +119,15 @@ impl Worker {
         let begun = Instant::now();
         let mut pause = Backoff::new(Duration::from_millis(100), Duration::from_secs(5));
         let first_byte_ms = self.shared.rules.first_byte_ms.unsigned_abs();
+        let intent = self.intent_boot_ms;
+        let may_send = || boot_ms() - intent < first_byte_ms;
+        let mut tried_before = false;
         loop {
-            if self.is_lost() {
+            // After a try whose effect is not known, and too late for another, only looking helps: the token may be
+            // forgotten by then.
+            if self.is_lost() || (tried_before && !may_send()) {
                 return Outcome::GaveUp;
             }
-            self.attempts += 1;
             let request = InsertRequest {
                 table: insert.table,
                 columns: Arc::clone(&insert.columns),
@@ -133,8 +140,6 @@ impl Worker {
                 body: insert.body.clone(),
                 timeout: INSERT_TIMEOUT,
             };
-            let intent = self.intent_boot_ms;
-            let may_send = || boot_ms() - intent < first_byte_ms;
             let tried = match self.shared.inserter.reuse(&mut self.connection).await {
                 Ok(connection) => connection.insert(&request, may_send).await,
                 Err(error) => Err(InsertError::Failed(error)),
@@ -146,6 +151,7 @@ impl Worker {
                     self.well();
                     return Outcome::Done;
                 }
+                Err(InsertError::Withheld) if tried_before => return Outcome::GaveUp,
                 Err(InsertError::Withheld) => return Outcome::TooLate,
                 Err(InsertError::Closed) => {
                     self.connection = None;
@@ -153,6 +159,7 @@ impl Worker {
                 }
                 Err(InsertError::Failed(error)) => error,
             };
+            tried_before = true;
             self.connection = None;
             let class = error.class();
             if matches!(class, Class::Stop | Class::UnreadableRow { .. })
@@ -160,7 +167,7 @@ impl Worker {
             {
                 return Outcome::GaveUp;
             }
-            let (name, patience, delay) = match class {
+            let (name, delay) = match class {
                 Class::UnreadableRow { row: Some(row) } => {
                     tracing::warn!(error = error.brief(), source = %self.source, range = %insert.range, row, "clickhouse cannot read a row");
                     return Outcome::Unreadable {
@@ -168,19 +175,14 @@ impl Worker {
                         message: error.to_string(),
                     };
                 }
-                Class::Retry => ("retry", RETRY_PATIENCE, pause.next_delay()),
-                Class::Killed => ("killed", RETRY_PATIENCE, pause.next_delay()),
-                Class::Stop | Class::UnreadableRow { row: None } => {
-                    ("stop", STOP_PATIENCE, STOP_PAUSE)
-                }
+                Class::Retry => ("retry", pause.next_delay()),
+                Class::Killed => ("killed", pause.next_delay()),
+                Class::Stop | Class::UnreadableRow { row: None } => ("stop", STOP_PAUSE),
             };
             tracing::warn!(error = error.brief(), class = name, source = %self.source, range = %insert.range, table = insert.table, "an insert failed");
             let retries = &self.shared.metrics.insert_retries;
             retries.with_label_values(&[name]).inc();
             self.unwell(&error.into());
-            if begun.elapsed() > patience {
-                return Outcome::GaveUp;
-            }
             self.sleep(delay).await;
         }
     }
@@ -257,7 +259,7 @@ impl Worker {
                     tracing::warn!(error = error.brief(), source = %self.source, range = %entry.range, "the ledger row is tried again");
                     let stop = error.class() == Class::Stop;
                     self.unwell(&error.into());
-                    if begun.elapsed() > RETRY_PATIENCE {
+                    if begun.elapsed() > LEDGER_PATIENCE {
                         return Outcome::GaveUp;
                     }
                     let delay = if stop { STOP_PAUSE } else { pause.next_delay() };
@@ -270,8 +272,12 @@ impl Worker {
     /// The batch is accounted for.
     fn recorded(&mut self, entry: LedgerEntry) {
         self.well();
+        self.window.set_max_ids(self.shared.dedup_share());
         self.window.keep();
-        self.window_next = Some(entry.range.last + 1);
+        // A window that was never built, or stands elsewhere, does not become whole by one batch.
+        self.window_next =
+            (self.window_next == Some(entry.range.first)).then_some(entry.range.last + 1);
+        self.set_position(Some(entry.range.last + 1));
         self.count(entry);
         self.work = super::Work::default();
     }

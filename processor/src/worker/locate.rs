@@ -13,7 +13,7 @@ use super::{Shared, StepError, Worker};
 use crate::dedup::{DedupWindow, first_counted_ms};
 use crate::exactly_once::{Found, Mark, Outcome, Plan, Stored, plan};
 use crate::group::Group;
-use crate::prepare::{OutputRecord, StoredId, ValidOutput};
+use crate::prepare::{OutputRecord, StoredId, failed_output, valid_output};
 
 impl Worker {
     pub(super) async fn locate(&mut self) -> Outcome {
@@ -36,11 +36,8 @@ impl Worker {
 
     fn report(&self, found: &Found) {
         let topic = &*self.source.topic;
-        let partition = self.source.partition.to_string();
         let next = found.ledger_high.map_or(found.log_start, |high| high + 1);
-        let lag = &self.shared.metrics.lag;
-        lag.with_label_values(&[topic, &partition])
-            .set((found.log_end - next).max(0));
+        self.set_position(Some(next));
         let name = match plan(found) {
             Plan::Continue { next_offset } => {
                 tracing::info!(source = %self.source, next_offset, "going on");
@@ -125,32 +122,33 @@ impl Worker {
         Outcome::Done
     }
 
-    /// The outputs of events that were decided before: as they are stored, whatever today's code makes of the records.
+    /// The outputs of what was decided before: as it is stored, whatever today's code makes of the records.
     pub(super) async fn stored_outputs(&mut self, range: OffsetRange) -> Option<Vec<OutputRecord>> {
         let shared = Arc::clone(&self.shared);
         let source = self.source.clone();
-        let events = self
-            .persist("reading stored events", || {
-                stored::canonical(&shared.db, &source, range)
+        let (events, failures) = self
+            .persist("reading stored verdicts", || async {
+                let events = stored::canonical(&shared.db, &source, range).await?;
+                let failures = stored::failures(&shared.db, &source, range).await?;
+                Ok::<_, weir_clickhouse::Error>((events, failures))
             })
             .await?;
         let records = &self.work.records;
-        let outputs = events.iter().map(|(offset, event)| {
-            let record = records.binary_search_by_key(offset, |record| record.offset);
+        let output = |valid, offset: i64, value| {
+            let record = records.binary_search_by_key(&offset, |record| record.offset);
             OutputRecord {
-                valid: true,
+                valid,
                 key: record.ok().and_then(|index| records[index].key.clone()),
-                value: serde_json::to_vec(&ValidOutput {
-                    stream: source.stream,
-                    topic: &source.topic,
-                    partition: source.partition,
-                    offset: *offset,
-                    event,
-                })
-                .unwrap_or_default(),
+                value,
             }
-        });
-        Some(outputs.collect())
+        };
+        let events = events
+            .iter()
+            .map(|(at, event)| output(true, *at, valid_output(&source, *at, event)));
+        let failures = failures
+            .iter()
+            .map(|(at, failure)| output(false, *at, failed_output(&source, *at, failure)));
+        Some(events.chain(failures).collect())
     }
 }
 
@@ -247,7 +245,7 @@ async fn load_window(
     source: &SourcePartition,
     below: i64,
 ) -> Result<DedupWindow, StepError> {
-    let mut window = DedupWindow::new(shared.dedup_window_ms, shared.dedup_max_ids);
+    let mut window = DedupWindow::new(shared.dedup_window_ms, shared.dedup_share());
     let partitions = shared.reader.partitions(Arc::clone(&source.topic)).await?;
     let platform = shared.platforms.get(&*source.topic);
     let mut query = SeenQuery {

@@ -11,7 +11,7 @@ mod locate;
 
 use std::collections::HashMap;
 use std::future::Future;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -67,12 +67,29 @@ pub(crate) struct Shared {
     pub(crate) dedup_max_ids: usize,
     /// Platform of each raw topic.
     pub(crate) platforms: HashMap<String, String>,
+    /// The next offset of each partition that is ours.
+    pub(crate) positions: Mutex<HashMap<(Arc<str>, i32), i64>>,
 }
 
 impl Shared {
     /// Returns the codec for the tables as they were last read.
     fn codec(&self) -> Arc<Codec> {
         Arc::clone(&self.codec.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Returns the ids each partition may remember: the bound is shared by all of them.
+    fn dedup_share(&self) -> usize {
+        self.dedup_max_ids / self.positions().len().max(1)
+    }
+
+    /// Returns the next offset of each partition that is ours.
+    pub(crate) fn positions(&self) -> Vec<((Arc<str>, i32), i64)> {
+        let positions = self
+            .positions
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let copied = positions.iter().map(|(at, next)| (at.clone(), *next));
+        copied.collect()
     }
 
     fn replace_codec(&self, codec: Codec) {
@@ -113,7 +130,8 @@ pub(crate) struct Worker {
     connection: Option<Connection>,
     /// When the last intent was sent, on the clock that goes on while the machine sleeps.
     intent_boot_ms: u64,
-    attempts: u64,
+    /// Whether reading broke off and has not gone well since.
+    reading_is_broken: bool,
 }
 
 impl Worker {
@@ -123,7 +141,7 @@ impl Worker {
         (topic, partition): (Arc<str>, i32),
         signal: watch::Receiver<Signal>,
     ) -> Self {
-        let window = DedupWindow::new(shared.dedup_window_ms, shared.dedup_max_ids);
+        let window = DedupWindow::new(shared.dedup_window_ms, shared.dedup_share());
         let machine = Machine::new(shared.rules.clone());
         Self {
             component: format!("partition {topic}/{partition}"),
@@ -139,7 +157,7 @@ impl Worker {
             carry: None,
             connection: None,
             intent_boot_ms: 0,
-            attempts: 0,
+            reading_is_broken: false,
         }
     }
 
@@ -172,6 +190,7 @@ impl Worker {
             }
         }
         self.shared.health.remove(&self.component);
+        self.set_position(None);
         self.shared
             .metrics
             .forget(&self.source.topic, self.source.partition);
@@ -211,7 +230,6 @@ impl Worker {
                 let at_ms = now_ms();
                 self.intent_boot_ms = boot_ms();
                 let mut intent = intent.clone();
-                intent.committed_at_ms = at_ms;
                 if intent.declared_at_ms == 0 {
                     intent.declared_at_ms = at_ms;
                 }
@@ -311,14 +329,16 @@ impl Worker {
     }
 
     async fn publish(&mut self, range: OffsetRange) -> Outcome {
-        let mut outputs = Vec::new();
-        if !self.work.decided.stored.events.is_empty() {
-            let Some(stored) = self.stored_outputs(range).await else {
-                return Outcome::GaveUp;
-            };
-            outputs = stored;
-        }
-        outputs.append(&mut self.work.prepared.outputs);
+        // The tables hold all of the verdicts by now; what is in hand are those of this process.
+        let decided = &self.work.decided.stored;
+        let outputs = if decided.events.is_empty() && decided.failed.is_empty() {
+            std::mem::take(&mut self.work.prepared.outputs)
+        } else {
+            match self.stored_outputs(range).await {
+                Some(stored) => stored,
+                None => return Outcome::GaveUp,
+            }
+        };
         let shared = Arc::clone(&self.shared);
         let published = self
             .persist("publish", || shared.outputs.publish(&outputs))
@@ -329,7 +349,7 @@ impl Worker {
         }
     }
 
-    /// Tries until it succeeds; `None` when the partition was lost meanwhile.
+    /// Tries until it succeeds; `None` as soon as the partition is lost, or to be given up with nothing declared.
     async fn persist<T, E, F>(&mut self, what: &str, mut call: impl FnMut() -> F) -> Option<T>
     where
         E: Into<StepError>,
@@ -338,7 +358,15 @@ impl Worker {
         let mut pause = Backoff::new(Duration::from_millis(200), Duration::from_secs(10));
         let mut troubled = false;
         loop {
-            match call().await {
+            let idle = self.machine.is_idle();
+            let mut signal = self.signal.clone();
+            let moot =
+                |signal: &Signal| *signal == Signal::Lost || (*signal != Signal::Run && idle);
+            let result = tokio::select! {
+                result = call() => result,
+                _ = signal.wait_for(moot) => return None,
+            };
+            match result {
                 Ok(value) => {
                     if troubled {
                         self.well();
@@ -350,9 +378,6 @@ impl Worker {
                     let error = error.into();
                     tracing::warn!(%error, source = %self.source, "{what} failed and is tried again");
                     self.unwell(&error);
-                    if self.is_lost() || (self.is_stopping() && self.machine.is_idle()) {
-                        return None;
-                    }
                     let delay = match error.class() {
                         Class::Stop | Class::UnreadableRow { .. } => STOP_PAUSE,
                         Class::Retry | Class::Killed => pause.next_delay(),
@@ -382,6 +407,20 @@ impl Worker {
             .stopped
             .with_label_values(&[&*self.source.topic, &partition])
             .set(value);
+    }
+
+    /// Tells where the partition stands, for the lag; `None` when it is no longer ours.
+    fn set_position(&self, next_offset: Option<i64>) {
+        let at = (Arc::clone(&self.source.topic), self.source.partition);
+        let mut positions = self
+            .shared
+            .positions
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        match next_offset {
+            Some(next_offset) => positions.insert(at, next_offset),
+            None => positions.remove(&at),
+        };
     }
 
     /// Reports why nothing happens, and lets some time pass.

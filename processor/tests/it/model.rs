@@ -20,13 +20,15 @@ enum Fault {
     TimePasses,
     /// The next insert finds a view that fails.
     ViewFails(Table),
+    /// A view fails again and again, while the windows roll.
+    ViewKeepsFailing,
     /// Two offsets are control records.
     Absent,
     /// The engine cannot read the row of an offset.
     Unreadable,
 }
 
-const FAULTS: [Fault; 10] = [
+const FAULTS: [Fault; 11] = [
     Fault::None,
     Fault::WindowRolled,
     Fault::IntentCleared,
@@ -35,6 +37,7 @@ const FAULTS: [Fault; 10] = [
     Fault::TimePasses,
     Fault::ViewFails(Table::ViewA),
     Fault::ViewFails(Table::ViewB),
+    Fault::ViewKeepsFailing,
     Fault::Absent,
     Fault::Unreadable,
 ];
@@ -62,6 +65,10 @@ fn strike(world: &mut World, fault: Fault) {
         Fault::RecordsExpired => world.log_start = 2,
         Fault::TimePasses => world.now_ms += 2 * 3_600_000,
         Fault::ViewFails(view) => world.failing_view = Some(view),
+        Fault::ViewKeepsFailing => {
+            world.failing_view = Some(Table::ViewB);
+            world.stubborn = 3;
+        }
         Fault::Absent => world.absent = vec![1, 4],
         Fault::Unreadable => world.unreadable = vec![2, 5],
     }

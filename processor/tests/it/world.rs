@@ -63,6 +63,8 @@ pub(crate) struct World {
     pub(crate) repairs: Vec<OffsetRange>,
     /// The view that fails at the next insert, and whether one before it was filled.
     pub(crate) failing_view: Option<Table>,
+    /// How often that view goes on failing, so long each time that the windows roll.
+    pub(crate) stubborn: u32,
     pub(crate) late: Vec<Insert>,
     /// Offsets whose row the engine cannot read.
     pub(crate) unreadable: Vec<i64>,
@@ -86,6 +88,7 @@ impl World {
             other_ledger_rows: 0,
             repairs: vec![],
             failing_view: None,
+            stubborn: 0,
             late: vec![],
             unreadable: vec![],
             owner: 0,
@@ -215,6 +218,7 @@ impl Process {
                 window_parts: 100,
                 first_byte_ms: FIRST_BYTE_MS,
                 margin_ms: 2_000,
+                max_orphans: 4,
                 shard: String::new(),
             }),
             code,
@@ -365,7 +369,6 @@ impl Process {
         let at_ms = world.now_ms;
         self.intent_sent_ms = at_ms;
         let mut intent = intent.clone();
-        intent.committed_at_ms = at_ms;
         if intent.declared_at_ms == 0 {
             intent.declared_at_ms = at_ms;
         }
@@ -413,10 +416,23 @@ impl Process {
             world.late.push(insert);
             return Outcome::Done;
         }
-        // A client repeats its bytes until they are in; a view that failed works at the next try, or the process died.
-        if !world.apply(&insert) && death.is_none() {
-            world.apply(&insert);
+        let failing = world.failing_view;
+        if world.apply(&insert) || death.is_some() {
+            return Outcome::Done;
         }
+        if world.stubborn > 0 {
+            world.stubborn -= 1;
+            // That takes hours: whatever was under way has arrived by then.
+            world.now_ms += 3_600_000;
+            for insert in std::mem::take(&mut world.late) {
+                world.apply(&insert);
+            }
+            world.failing_view = failing;
+            world.forget_tokens();
+            return Outcome::GaveUp;
+        }
+        // The view that failed works at the next try of the same bytes.
+        world.apply(&insert);
         Outcome::Done
     }
 }

@@ -44,6 +44,7 @@ fn a_processor_killed_between_any_two_steps_loses_and_doubles_nothing() -> Resul
     load.await_more(100)?;
     let sent = load.finish()?;
     load::check(&stack, &sent)?;
+    support::outputs_are_complete(&stack)?;
 
     let replays = support::log_count(&stack, "processor", "replaying a declared batch")?;
     let resends = support::log_count(&stack, "processor", "stored rows were sent again")?;

@@ -99,16 +99,9 @@ fn outputs_hold_the_same(stack: &weir_stack::Stack) -> Result<()> {
     ] {
         let sql = format!("SELECT topic, partition, offset FROM {table} ORDER BY ALL");
         let rows = support::query(stack, &sql)?;
-        let mut produced: Vec<String> = support::records(stack, topic, rows.lines().count())?
+        let mut produced: Vec<String> = support::records(stack, topic)?
             .iter()
-            .map(|record| {
-                format!(
-                    "{}\t{}\t{}",
-                    record["topic"].as_str().unwrap_or_default(),
-                    record["partition"],
-                    record["offset"]
-                )
-            })
+            .map(support::coordinates)
             .collect();
         produced.sort();
         assert_eq!(produced.join("\n"), rows, "{topic}");
