@@ -58,16 +58,18 @@ fn close_gently(stream: &Stream) -> io::Result<()> {
 
 async fn drive(mut driver: Driver, released: oneshot::Receiver<()>) {
     tokio::select! {
+        // A line that is hung up also ends by itself, for nobody can send on it any more.
+        biased;
+        Ok(()) = released => {
+            if let Err(error) = close_gently(&driver.into_parts().io) {
+                tracing::debug!(%error, "connection to clickhouse is closed hard");
+            }
+        }
         // Without the usual shutdown, which would wait for the buffer to be sent.
         ended = poll_fn(|cx| driver.poll_without_shutdown(cx)) => {
             if let Err(error) = ended {
                 // The request that was on the connection reports it too.
                 tracing::debug!(%error, "connection to clickhouse broke");
-            }
-        }
-        Ok(()) = released => {
-            if let Err(error) = close_gently(&driver.into_parts().io) {
-                tracing::debug!(%error, "connection to clickhouse is closed hard");
             }
         }
     }
