@@ -166,8 +166,8 @@ impl Difference {
     pub fn advice(&self) -> &'static str {
         match self {
             Self::Gap { .. } => {
-                "the ledger lost a row: restore it from a backup, or rewind the consumer group to the gap's first offset \
-                 after removing the rows stored from there on"
+                "the ledger lost a row: restore it from a backup, or insert it again with the counts of the rows that are \
+                 stored of these offsets; nothing reads them again, for the position is the ledger's end"
             }
             Self::Overlap { .. } => {
                 "two processors recorded the same offsets: check that all of them commit to one consumer group"
@@ -180,7 +180,7 @@ impl Difference {
             }
             Self::Unrecorded { .. } => {
                 "a batch is open: a running processor records it or replays it; if this stays, look at the processor's \
-                 health"
+                 health. Rollups are not repaired until then, since the replay may fill them too"
             }
             Self::Rollup(_) => "run `weir verify --repair`, which adds to the rollup what it lacks",
         }
@@ -217,6 +217,12 @@ pub async fn verify(db: &Db, options: &Options) -> Result<Report, Error> {
     report
         .small_windows
         .retain(|window| window.parts < LEAST_WINDOW);
+    // What a replay is still to send again to a view must not be added to it by hand as well.
+    let is_open = |difference: &Difference| matches!(difference, Difference::Unrecorded { .. });
+    let options = &Options {
+        repair: options.repair && !report.differences.iter().any(is_open),
+        ..options.clone()
+    };
     let kept_from = kept.filter(|_| is_partial).map(|kept| kept.begin);
     rollups::compare(db, options, kept_from, &mut report).await?;
     report.open_repairs = repairs::open(db).await?;

@@ -58,3 +58,24 @@ async fn a_range_without_page_views_queues_nothing() {
         .unwrap();
     assert!(repairs::open(&test.db).await.unwrap().is_empty());
 }
+
+#[tokio::test]
+async fn nothing_is_repaired_while_a_batch_is_open() {
+    let test = TestDb::migrated().await;
+    let mut writer = Writer::new(&test).await;
+    writer.page_views(&web(), range(0, 29)).await;
+    // No ledger row yet: a replay will send the rows to the views again.
+    test.run("DELETE FROM pages_15m WHERE page_path = '/1'")
+        .await;
+    let repairing = Options {
+        repair: true,
+        patience: Duration::ZERO,
+        ..Options::default()
+    };
+    let report = verify::verify(&test.db, &repairing).await.unwrap();
+    assert!(!report.is_clean());
+    assert!(report.mended_days.is_empty(), "{:?}", report.mended_days);
+    writer.record(&[batch(&web(), range(0, 29))]).await;
+    let report = verify::verify(&test.db, &repairing).await.unwrap();
+    assert!(report.is_clean(), "{:?}", report.differences);
+}
