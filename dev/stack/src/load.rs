@@ -16,6 +16,8 @@ use crate::{Stack, binaries, http};
 
 /// Events in one request.
 const BATCH: u64 = 20;
+/// One batch of so many is sent again although it was acknowledged, as by a client that missed the answer.
+const REPEAT_EVERY: u64 = 10;
 /// How long a batch may be refused, as long as the load goes on.
 const PATIENCE: Duration = Duration::from_secs(300);
 
@@ -47,7 +49,7 @@ pub struct Load {
 impl Load {
     /// Starts to send batches of 20 with a source's key, with `pause` between one's answer and the next: page views, and
     /// orders whose totals go from 0 to 99, so that two schema sets may judge them differently, and one event in ten is
-    /// judged invalid by any. Ids begin with `name` and a dash.
+    /// judged invalid by any; one batch in ten is sent twice. Ids begin with `name` and a dash.
     ///
     /// # Errors
     /// The stack has no collector or no such source.
@@ -117,8 +119,12 @@ impl Sender {
                 .map(|n| format!("{}-{}", self.name, batch * BATCH + n))
                 .collect();
             let calls: Vec<Value> = (0..).zip(&ids).map(|(n, id)| call(n, id)).collect();
-            self.deliver(&json!({ "batch": calls }).to_string())?;
+            let body = json!({ "batch": calls }).to_string();
+            self.deliver(&body)?;
             lock(&self.sent).acknowledged.extend(ids);
+            if batch % REPEAT_EVERY == REPEAT_EVERY - 1 {
+                self.deliver(&body)?;
+            }
             batch += 1;
             std::thread::park_timeout(self.pause);
         }
