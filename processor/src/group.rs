@@ -12,6 +12,7 @@ use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext, Reb
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::{Offset, TopicPartitionList};
 use weir_common::kafka::KafkaConfig;
+use weir_common::telemetry::Heartbeat;
 
 use crate::exactly_once::Mark;
 use crate::reader::blocking;
@@ -100,6 +101,9 @@ impl Group {
         } else if config.get("partition.assignment.strategy").is_none() {
             config.set("partition.assignment.strategy", "cooperative-sticky");
         }
+        // This client reads nothing and commits only what it is told: a missing offset is not an error here, as it is
+        // for the reader.
+        config.set("auto.offset.reset", "latest");
         let consumer = config.create_with_context(GroupContext { assignments })?;
         Ok(Self {
             consumer: Arc::new(consumer),
@@ -115,12 +119,11 @@ impl Group {
     ///
     /// # Errors
     /// A fatal error of the client: this member cannot go on.
-    pub(crate) fn serve(&self, stop: &AtomicBool) -> KafkaResult<()> {
+    pub(crate) fn serve(&self, stop: &AtomicBool, heartbeat: &Heartbeat) -> KafkaResult<()> {
         while !stop.load(Ordering::Relaxed) {
+            heartbeat.beat();
             match self.consumer.poll(POLL) {
                 Some(Err(error @ KafkaError::MessageConsumptionFatal(_))) => return Err(error),
-                // Offsets are looked up in the ledger, not here.
-                Some(Err(KafkaError::MessageConsumption(RDKafkaErrorCode::AutoOffsetReset))) => {}
                 Some(Err(error)) => tracing::warn!(%error, "group client reported an error"),
                 Some(Ok(_)) | None => {}
             }

@@ -168,8 +168,12 @@ async fn work(
     let stop = Arc::new(AtomicBool::new(false));
     let serving = {
         let (group, stop, failed) = (group.clone(), Arc::clone(&stop), failed.clone());
+        // Longer than a rebalance may wait for batches under way.
+        let heartbeat = shared
+            .health
+            .heartbeat("group", 3 * config.drain_timeout.0.max(MAX_EXECUTION));
         tokio::task::spawn_blocking(move || {
-            let ended = group.serve(&stop);
+            let ended = group.serve(&stop, &heartbeat);
             failed.cancel();
             ended
         })
