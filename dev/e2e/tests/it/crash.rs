@@ -3,23 +3,13 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use weir_stack::faults::{self, Mood, POINTS, Witness};
+use weir_stack::load::Load;
 use weir_stack::wait::{self, Check};
 use weir_stack::{Role, RoleProcess, RoleSpec, Stack};
 
-use crate::load::{self, Load};
+use crate::load;
 use crate::support::{self, PATIENCE};
-
-/// Points at which a batch's intent is open, in the order of the steps.
-const POINTS: [&str; 8] = [
-    "CommitIntent:after",
-    "InsertEvents:before",
-    "InsertEvents:after",
-    "InsertFailed:before",
-    "InsertFailed:after",
-    "Publish:after",
-    "InsertLedger:before",
-    "InsertLedger:after",
-];
 
 #[test]
 fn a_processor_killed_between_any_two_steps_loses_and_doubles_nothing() -> Result<()> {
@@ -28,7 +18,7 @@ fn a_processor_killed_between_any_two_steps_loses_and_doubles_nothing() -> Resul
         support::schemas_with_total_up_to(stack.data(), 1_000)?,
         support::schemas_with_total_up_to(stack.data(), 40)?,
     ];
-    let load = Load::start(&stack, "steps", Duration::from_millis(20))?;
+    let load = Load::start(&stack, "steps", "web", Duration::from_millis(20))?;
     for (kill, point) in POINTS.iter().chain(&POINTS).enumerate() {
         // Every crash is followed by other schemas.
         let schemas = sets[kill % 2].display().to_string();
@@ -41,7 +31,7 @@ fn a_processor_killed_between_any_two_steps_loses_and_doubles_nothing() -> Resul
         processor.service().kill9()?;
     }
     stack.start_role(&support::processor())?;
-    load.await_more(100)?;
+    load.await_more(100, PATIENCE)?;
     let sent = load.finish()?;
     load::check(&stack, &sent)?;
     support::outputs_are_complete(&stack)?;
@@ -80,8 +70,9 @@ fn a_processor_killed_inside_inserts_leaves_views_that_are_healed() -> Result<()
             )
             .env("WEIR_PROCESSOR_BATCH_MAX_ROWS", "40")
     };
-    let load = Load::start(&stack, "inside", Duration::from_millis(100))?;
-    slow_view(&stack)?;
+    let load = Load::start(&stack, "inside", "web", Duration::from_millis(100))?;
+    let witness = Witness::create(&stack)?;
+    witness.set(&stack, Mood::Slow)?;
     for kill in 0..KILLS {
         let processor = stack.spawn_role(&spec(kill))?;
         await_insert_under_way(&stack, &processor)?;
@@ -91,9 +82,10 @@ fn a_processor_killed_inside_inserts_leaves_views_that_are_healed() -> Result<()
     // throws leaves the table with rows and the view without.
     let mut heals = 0;
     for throw in 0..THROWS {
-        view(&stack, "1")?;
+        faults::await_no_insert(&stack, PATIENCE)?;
+        witness.set(&stack, Mood::Willing)?;
         go_on_and_stop(&stack, &spec(throw))?;
-        view(&stack, "throwIf(offset >= 0, 'thrown by the view') = 0")?;
+        witness.set(&stack, Mood::Throwing)?;
         let refused = support::log_count(&stack, "processor", "while pushing to view")?;
         let processor = stack.spawn_role(&spec(KILLS + throw))?;
         wait::until("the view to throw", PATIENCE, || {
@@ -103,20 +95,15 @@ fn a_processor_killed_inside_inserts_leaves_views_that_are_healed() -> Result<()
             }
         })?;
         processor.service().kill9()?;
-        heals += usize::from(views_are_behind(&stack)?);
-        view(&stack, "1")?;
+        heals += usize::from(witness.lacking(&stack)? > 0);
+        faults::await_no_insert(&stack, PATIENCE)?;
+        witness.set(&stack, Mood::Willing)?;
         go_on_and_stop(&stack, &spec(throw))?;
     }
     stack.start_role(&spec(0))?;
     let sent = load.finish()?;
     load::check(&stack, &sent)?;
-    ensure!(!views_are_behind(&stack)?, "a view still lacks rows");
-    let doubled = "SELECT count() - uniqExact(p, n) FROM seen";
-    assert_eq!(
-        support::number(&stack, doubled)?,
-        0,
-        "rows doubled in a view"
-    );
+    witness.check(&stack)?;
 
     let replays = support::log_count(&stack, "processor", "replaying a declared batch")?;
     let resends = support::log_count(&stack, "processor", "stored rows were sent again")?;
@@ -136,62 +123,8 @@ fn go_on_and_stop(stack: &Stack, spec: &RoleSpec) -> Result<()> {
     processor.service().stop()
 }
 
-/// Makes a view so slow that most of an insert is spent in it.
-pub(crate) fn slow_view(stack: &Stack) -> Result<()> {
-    support::query(
-        stack,
-        "CREATE TABLE seen (p UInt32, n UInt64) ENGINE = MergeTree ORDER BY (p, n) \
-         SETTINGS non_replicated_deduplication_window = 100000",
-    )?;
-    view(stack, "sleepEachRow(0.02) = 0")
-}
-
-/// Takes the view away.
-pub(crate) fn drop_view(stack: &Stack) -> Result<()> {
-    support::query(stack, "DROP TABLE IF EXISTS seen_mv")?;
-    Ok(())
-}
-
-/// Puts a view of `events` in place whose condition is this.
-fn view(stack: &Stack, condition: &str) -> Result<()> {
-    await_no_insert(stack)?;
-    drop_view(stack)?;
-    let create = "CREATE MATERIALIZED VIEW seen_mv TO seen AS SELECT partition AS p, offset AS n FROM events";
-    support::query(stack, &format!("{create} WHERE {condition}"))?;
-    Ok(())
-}
-
 pub(crate) fn await_insert_under_way(stack: &Stack, processor: &RoleProcess) -> Result<()> {
-    const RUNNING: &str = "SELECT count() FROM system.processes WHERE startsWith(query_id, 'weir:') AND query_id LIKE '%:events:%' AND elapsed > 0.05";
-    wait::until("an insert to be under way", PATIENCE, || {
-        if let Ok(Some(ended)) = processor.service().ended_text() {
-            return Check::GiveUp(anyhow::anyhow!(ended));
-        }
-        match support::number(stack, RUNNING) {
-            Ok(running) => Check::that(running > 0, "none runs"),
-            Err(error) => Check::NotYet(format!("{error:#}")),
-        }
-    })
-}
-
-fn await_no_insert(stack: &Stack) -> Result<()> {
-    const RUNNING: &str =
-        "SELECT count() FROM system.processes WHERE startsWith(query_id, 'weir:')";
-    wait::until(
-        "the server to end the insert",
-        PATIENCE,
-        || match support::number(stack, RUNNING) {
-            Ok(running) => Check::that(running == 0, format!("{running} run")),
-            Err(error) => Check::NotYet(format!("{error:#}")),
-        },
-    )
-}
-
-/// Whether a view lacks rows of a batch that `events` holds.
-fn views_are_behind(stack: &Stack) -> Result<bool> {
-    let lacking =
-        "SELECT count() FROM events WHERE (partition, offset) NOT IN (SELECT p, n FROM seen)";
-    Ok(support::number(stack, lacking)? > 0)
+    faults::await_insert(stack, processor, PATIENCE)
 }
 
 #[test]

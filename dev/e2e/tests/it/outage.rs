@@ -4,20 +4,22 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 
-use crate::load::{self, Load};
-use crate::support;
+use weir_stack::load::Load;
+
+use crate::load;
+use crate::support::{self, PATIENCE};
 
 #[test]
 fn what_a_killed_collector_acknowledged_is_there() -> Result<()> {
     let stack = support::start()?;
-    let load = Load::start(&stack, "ingest", Duration::ZERO)?;
+    let load = Load::start(&stack, "ingest", "web", Duration::ZERO)?;
     let ingest = stack.role("ingest")?;
     for _ in 0..4 {
-        load.await_more(200)?;
+        load.await_more(200, PATIENCE)?;
         ingest.service().kill9()?;
         ingest.service().restart()?;
     }
-    load.await_more(100)?;
+    load.await_more(100, PATIENCE)?;
     let sent = load.finish()?;
     ensure!(sent.repeated > 0, "no request met the kills");
     load::check(&stack, &sent)
@@ -26,12 +28,12 @@ fn what_a_killed_collector_acknowledged_is_there() -> Result<()> {
 #[test]
 fn a_stopped_collector_finishes_what_it_took() -> Result<()> {
     let stack = support::start()?;
-    let load = Load::start(&stack, "graceful", Duration::ZERO)?;
-    load.await_more(200)?;
+    let load = Load::start(&stack, "graceful", "web", Duration::ZERO)?;
+    load.await_more(200, PATIENCE)?;
     let ingest = stack.role("ingest")?;
     ingest.service().stop()?;
     ingest.service().start()?;
-    load.await_more(100)?;
+    load.await_more(100, PATIENCE)?;
     let processor = stack.role("processor")?;
     processor.service().stop()?;
     processor.service().start()?;
@@ -48,20 +50,20 @@ fn a_stopped_collector_finishes_what_it_took() -> Result<()> {
 #[test]
 fn broker_and_clickhouse_may_stop_and_come_back() -> Result<()> {
     let stack = support::start()?;
-    let load = Load::start(&stack, "outage", Duration::from_millis(20))?;
-    load.await_more(200)?;
+    let load = Load::start(&stack, "outage", "web", Duration::from_millis(20))?;
+    load.await_more(200, PATIENCE)?;
     stack.kafka().kill()?;
     stack.kafka().restart()?;
-    load.await_more(200)?;
+    load.await_more(200, PATIENCE)?;
     stack.clickhouse().kill()?;
-    load.await_more(400)?;
+    load.await_more(400, PATIENCE)?;
     stack.clickhouse().restart()?;
-    load.await_more(100)?;
+    load.await_more(100, PATIENCE)?;
     stack.kafka().service().sigstop()?;
     stack.clickhouse().kill()?;
     stack.clickhouse().restart()?;
     stack.kafka().service().sigcont()?;
-    load.await_more(200)?;
+    load.await_more(200, PATIENCE)?;
     let sent = load.finish()?;
     load::check(&stack, &sent)
 }

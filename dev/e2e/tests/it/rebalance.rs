@@ -5,13 +5,17 @@ use std::time::Duration;
 use anyhow::Result;
 use weir_stack::{Role, RoleSpec};
 
-use crate::load::{self, Load};
-use crate::{crash, support};
+use weir_stack::faults::{self, Mood, Witness};
+use weir_stack::load::Load;
+
+use crate::load;
+use crate::support::{self, PATIENCE};
 
 fn partitions_move_under_load(settings: &[(&str, &str)]) -> Result<()> {
     let stack = support::start_with(vec![RoleSpec::new(Role::Ingest)])?;
-    crash::slow_view(&stack)?;
-    let load = Load::start(&stack, "moving", Duration::from_millis(100))?;
+    let witness = Witness::create(&stack)?;
+    witness.set(&stack, Mood::Slow)?;
+    let load = Load::start(&stack, "moving", "web", Duration::from_millis(100))?;
     let member = |name: &str| {
         let mut spec = RoleSpec::new(Role::Processor)
             .named(name)
@@ -24,20 +28,20 @@ fn partitions_move_under_load(settings: &[(&str, &str)]) -> Result<()> {
         spec
     };
     let first = stack.start_role(&member("first"))?;
-    crash::await_insert_under_way(&stack, &first)?;
+    faults::await_insert(&stack, &first, PATIENCE)?;
     let second = stack.start_role(&member("second"))?;
     for _ in 0..2 {
-        load.await_more(100)?;
-        crash::await_insert_under_way(&stack, &second)?;
+        load.await_more(100, PATIENCE)?;
+        faults::await_insert(&stack, &second, PATIENCE)?;
         first.service().stop()?;
-        load.await_more(100)?;
+        load.await_more(100, PATIENCE)?;
         first.service().start()?;
     }
-    crash::await_insert_under_way(&stack, &first)?;
+    faults::await_insert(&stack, &first, PATIENCE)?;
     second.service().kill9()?;
-    crash::drop_view(&stack)?;
     let sent = load.finish()?;
-    load::check(&stack, &sent)
+    load::check(&stack, &sent)?;
+    witness.check(&stack)
 }
 
 #[test]

@@ -6,13 +6,15 @@ use anyhow::{Context, Result, ensure};
 use weir_stack::wait::{self, Check};
 use weir_stack::{Role, RoleSpec};
 
-use crate::load::{self, Load};
+use weir_stack::load::Load;
+
+use crate::load;
 use crate::support::{self, PATIENCE};
 
 #[test]
 fn a_processor_that_freezes_between_intent_and_insert_and_wakes_changes_nothing() -> Result<()> {
     let stack = support::start_with(vec![RoleSpec::new(Role::Ingest)])?;
-    let load = Load::start(&stack, "zombie", Duration::from_millis(50))?;
+    let load = Load::start(&stack, "zombie", "web", Duration::from_millis(50))?;
     let member = |name: &str| {
         support::processor()
             .named(name)
@@ -33,14 +35,14 @@ fn a_processor_that_freezes_between_intent_and_insert_and_wakes_changes_nothing(
             Err(error) => Check::NotYet(format!("{error:#}")),
         },
     )?;
-    load.await_more(200)?;
+    load.await_more(200, PATIENCE)?;
     // As if thousands of other parts had gone through the window: the token alone guards nothing now.
     for table in ["events", "failed_events", "traffic_15m", "pages_15m"] {
         let shrink = "MODIFY SETTING non_replicated_deduplication_window";
         support::query(&stack, &format!("ALTER TABLE {table} {shrink} = 1"))?;
     }
     sleeper.service().sigcont()?;
-    load.await_more(200)?;
+    load.await_more(200, PATIENCE)?;
     let sent = load.finish()?;
     load::check(&stack, &sent)?;
     ensure!(
