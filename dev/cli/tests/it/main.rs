@@ -5,6 +5,8 @@
     reason = "a helper of a test fails as the test does"
 )]
 
+mod bench;
+mod chaos;
 mod demo;
 mod up;
 
