@@ -5,6 +5,7 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 
 use weir_stack::load::Load;
+use weir_stack::{Role, RoleSpec};
 
 use crate::load;
 use crate::support::{self, PATIENCE};
@@ -49,7 +50,12 @@ fn a_stopped_collector_finishes_what_it_took() -> Result<()> {
 
 #[test]
 fn broker_and_clickhouse_may_stop_and_come_back() -> Result<()> {
-    let stack = support::start()?;
+    // A member without a fixed id: a broker that comes back may fence a static one for good, which ends the process, and
+    // nobody starts it again here.
+    let processor = RoleSpec::new(Role::Processor)
+        .env("WEIR_KAFKA_CLIENT_SESSION_TIMEOUT_MS", "6000")
+        .env("WEIR_PROCESSOR_INSERT_START_LIMIT", "2s");
+    let stack = support::start_with(vec![RoleSpec::new(Role::Ingest), processor])?;
     let load = Load::start(&stack, "outage", "web", Duration::from_millis(20))?;
     load.await_more(200, PATIENCE)?;
     stack.kafka().kill()?;
